@@ -1,1 +1,27 @@
-//! placeholder
+//! Request → Plan → Run: turns a request into frames, captures and a file, and reports events; sparsity policies live here; no UI.
+//!
+//! A [`request::Request`] is what a person asked for, a [`plan::Plan`] is what that means on this machine (every default filled in,
+//! sizes, tokens, memory, time, files), and the [`engine::Engine`] runs it on its own thread. The only language between that
+//! thread and everything else is [`events::Command`] in, [`events::Event`] out.
+
+pub mod attention;
+pub mod bundled;
+pub mod doctor;
+pub mod engine;
+pub mod error;
+pub mod events;
+pub mod files;
+pub mod history;
+pub mod inspect;
+pub mod latents;
+pub mod machine;
+pub mod noise;
+pub mod plan;
+pub mod receipt;
+pub mod request;
+pub mod resume;
+pub mod run;
+pub mod settings;
+pub mod video;
+
+pub use error::{Error, Result};
