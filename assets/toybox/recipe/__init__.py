@@ -1,0 +1,1 @@
+"""The recipe that makes the bundled Toybox model: `python -m recipe.train --out DIR`."""

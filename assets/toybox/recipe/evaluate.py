@@ -1,0 +1,139 @@
+"""Figures of a checkpoint: `python -m recipe.evaluate CHECKPOINT --out DIR` prints a table and writes figures.json and contact sheets.
+
+Everything is on seeds that no training used. A classifier is trained on renders first (or read from DIR); what it reaches on held-out renders is
+the ceiling beside each figure. Clips come from diffusers' WanPipeline on the checkpoint as it is on disk. About two minutes on a GPU.
+"""
+import argparse
+import json
+import os
+import time
+
+import numpy as np
+import torch
+
+from . import checkpoint, classifier, train_vae, vae_fast
+from .corpus import corpus, example
+from .loop import ATTENTION
+from .scene import SEEDS
+from .sheet import save_sheet
+from .tracks import FRAMES
+
+TARGETS = {'vae psnr mean': 35., 'vae psnr worst': 31., 'object shape': .92, 'object colour': .94, 'floor': .95, 'sky': .95, 'camera': .80, 'motion': .75, 'both objects of two': .70,
+           'pairs never trained': .80}
+
+
+class Sizes:
+    """How much of everything; `toy` only proves that the parts fit together."""
+
+    def __init__(self, toy=False):
+        self.full, self.length = (64, FRAMES) if toy else (256, FRAMES)
+        self.renders, self.coded, self.steps, self.batch = (12, 4, 3, 4) if toy else (20_480, 3_072, 1_500, 128)
+        self.checked, self.psnr = (8, 4) if toy else (512, 32)
+        self.captions, self.held, self.inference, self.group = (2, 1, 2, 2) if toy else (320, 128, 25, 64)
+
+
+def tensors(arrays, device):
+    return tuple(torch.tensor(a, device=device) for a in arrays)
+
+
+def get_classifier(path, vae, sizes, device, workers):
+    """Reads the classifier of `path`, or trains it there."""
+    model = classifier.Classifier(side=sizes.full // 2).to(device)
+    if os.path.exists(path):
+        model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+        return model.eval()
+    started = time.time()
+    plain = corpus(sizes.renders, SEEDS['classifier'], pairs='any', twins=False, workers=workers)
+    coded = corpus(sizes.coded, SEEDS['classifier'] + 10_000_000, pairs='any', twins=False, workers=workers)
+    soft = classifier.pool(coded[0], coded[1], device, sizes.full, vae)
+    repeats = max(1, len(plain[0]) // (3 * len(soft)))      # a quarter of what it sees has been coded
+    clips = torch.cat([classifier.pool(plain[0], plain[1], device, sizes.full), *[soft] * repeats])
+    labels = torch.tensor(np.concatenate([plain[2], *[coded[2]] * repeats]), device=device)
+    print('classifier: %d clips at %.0f s' % (len(clips), time.time() - started), flush=True)
+    classifier.train(model, clips, labels, sizes.steps, sizes.batch)
+    torch.save(model.state_dict(), path)
+    print('classifier: trained in %.0f s' % (time.time() - started), flush=True)
+    return model
+
+
+def generate(pipe, prompts, sizes, guidance=4., seed=0, steps=None):
+    """-> normalised latents, one row a prompt."""
+    out = []
+    with torch.nn.attention.sdpa_kernel(ATTENTION, set_priority=True):
+        for i in range(0, len(prompts), sizes.group):
+            part = prompts[i:i + sizes.group]
+            out.append(pipe(prompt=part, height=sizes.full, width=sizes.full, num_frames=FRAMES, num_inference_steps=steps or sizes.inference, guidance_scale=guidance,
+                            generator=[torch.Generator('cpu').manual_seed(seed + i + k) for k in range(len(part))], output_type='latent').frames)
+    return torch.cat(out)
+
+
+def decoded(vae, latents, batch=8):
+    """Normalised latents -> uint8 clips on the CPU, and shrunk ones on the device."""
+    clips = [vae_fast.to_clips(vae, latents[i:i + batch]) for i in range(0, len(latents), batch)]
+    return torch.cat([c.cpu() for c in clips]), torch.cat([classifier.shrink(c) for c in clips])
+
+
+def evaluate(path, out, device, sizes, workers=1, judge=None):
+    """-> the figures as a dictionary; also written to out/figures.json."""
+    os.makedirs(out, exist_ok=True)
+    vae = checkpoint.load_vae(path, device)
+    figures, started = {}, time.time()
+    held_clips = corpus(sizes.psnr, SEEDS['vae_eval'], pairs='any')
+    values, pair = train_vae.psnr(vae, tensors(held_clips[:2], device), sizes.full)
+    figures['vae psnr mean'], figures['vae psnr worst'] = [round(v, 2) for v in train_vae.mean_and_worst(values)]
+    save_sheet(torch.stack(pair, 1).flatten(0, 1), os.path.join(out, 'vae.png'))
+    print('vae: %.2f dB, worst %.2f' % (figures['vae psnr mean'], figures['vae psnr worst']), flush=True)
+
+    model = get_classifier(judge or os.path.join(out, 'classifier.pt'), vae, sizes, device, workers)
+    real = corpus(sizes.checked, SEEDS['classifier_eval'], pairs='any', twins=False)
+    labels = torch.tensor(real[2])
+    figures['ceiling'] = classifier.scores(classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full)), labels)
+    figures['ceiling through vae'] = classifier.scores(classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full, vae, noise=0.)), labels)
+    print('ceilings at %.0f s' % (time.time() - started), flush=True)
+
+    pipe = checkpoint.load_pipeline(path, device)
+    for name, n, seed, pairs in (('generated', sizes.captions, SEEDS['eval'], 'train'), ('generated held', sizes.held, SEEDS['eval_held'], 'held')):
+        rows = [example(seed + i, 1, pairs, full=True, twins=False) for i in range(n)]
+        prompts = [r[3][0] for r in rows]
+        clips, small = decoded(vae, generate(pipe, prompts, sizes, seed=seed % 1000))
+        answers = classifier.answers(model, small)
+        figures[name] = classifier.scores(answers, torch.tensor([r[2] for r in rows]))
+        save_sheet(clips[:24], os.path.join(out, name.replace(' ', '-') + '.png'), side=128)
+        with open(os.path.join(out, name.replace(' ', '-') + '.txt'), 'w') as f:
+            f.write('\n'.join(prompts) + '\n')
+        torch.save(dict(labels=[r[2] for r in rows], answers={k: v.cpu() for k, v in answers.items()}), os.path.join(out, name.replace(' ', '-') + '.pt'))
+    figures['pairs never trained'] = figures['generated held']['first object shape and colour'][0]
+    figures['seconds'] = round(time.time() - started)
+    with open(os.path.join(out, 'figures.json'), 'w') as f:
+        json.dump(figures, f, indent=1)
+    print(table(figures), flush=True)
+    return figures
+
+
+def table(figures):
+    """Figure, ceilings and target, one line each."""
+    lines = ['%-32s %9s %9s %9s %8s' % ('', 'generated', 'real', 'real+vae', 'target')]
+    percent = lambda v: '%.1f %%' % (100 * v)
+    for name, (share, n) in figures['generated'].items():
+        target = percent(TARGETS[name]) if name in TARGETS else ''
+        lines.append('%-32s %9s %9s %9s %8s  (n = %d)' % (name, percent(share), percent(figures['ceiling'][name][0]), percent(figures['ceiling through vae'][name][0]), target, n))
+    held, n = figures['generated held']['first object shape and colour']
+    lines.append('%-32s %9s %9s %9s %8s  (n = %d)' % ('pairs never trained', percent(held), percent(figures['ceiling']['first object shape and colour'][0]),
+                                                       percent(figures['ceiling through vae']['first object shape and colour'][0]), percent(TARGETS['pairs never trained']), n))
+    lines.append('VAE PSNR %.2f dB (target %.0f), worst clip %.2f (target %.0f)' % (figures['vae psnr mean'], TARGETS['vae psnr mean'], figures['vae psnr worst'], TARGETS['vae psnr worst']))
+    return '\n'.join(lines)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('checkpoint')
+    p.add_argument('--out', required=True)
+    p.add_argument('--classifier', help='a trained classifier to read, or where to write it (DIR/classifier.pt)')
+    p.add_argument('--workers', type=int, default=max(1, (os.cpu_count() or 1) - 1))
+    p.add_argument('--toy', action='store_true', help='tiny sizes, only to see that it runs')
+    a = p.parse_args()
+    evaluate(a.checkpoint, a.out, 'cuda' if torch.cuda.is_available() else 'cpu', Sizes(a.toy), a.workers, a.classifier)
+
+
+if __name__ == '__main__':
+    main()
