@@ -36,15 +36,25 @@ def tensors(arrays, device):
     return tuple(torch.tensor(a, device=device) for a in arrays)
 
 
-def get_classifier(path, vae, sizes, device, workers):
+def prepare(sizes, judge, workers):
+    """Every scene that the evaluation needs. Worker processes are forked: call this before the process first touches the GPU."""
+    make = lambda n, seed: corpus(n, seed, pairs='any', twins=False, workers=workers)
+    asked = lambda n, seed, pairs: [example(seed + i, 1, pairs, full=True, twins=False) for i in range(n)]
+    scenes = dict(psnr=make(sizes.psnr, SEEDS['vae_eval']), checked=make(sizes.checked, SEEDS['classifier_eval']),
+                  generated=asked(sizes.captions, SEEDS['eval'], 'train'), held=asked(sizes.held, SEEDS['eval_held'], 'held'))
+    if not os.path.exists(judge):
+        scenes.update(plain=make(sizes.renders, SEEDS['classifier']), coded=make(sizes.coded, SEEDS['classifier'] + 10_000_000))
+    return scenes
+
+
+def get_classifier(path, vae, scenes, sizes, device):
     """Reads the classifier of `path`, or trains it there."""
     model = classifier.Classifier(side=sizes.full // 2).to(device)
     if os.path.exists(path):
         model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
         return model.eval()
     started = time.time()
-    plain = corpus(sizes.renders, SEEDS['classifier'], pairs='any', twins=False, workers=workers)
-    coded = corpus(sizes.coded, SEEDS['classifier'] + 10_000_000, pairs='any', twins=False, workers=workers)
+    plain, coded = scenes['plain'], scenes['coded']
     soft = classifier.pool(coded[0], coded[1], device, sizes.full, vae)
     repeats = max(1, len(plain[0]) // (3 * len(soft)))      # a quarter of what it sees has been coded
     clips = torch.cat([classifier.pool(plain[0], plain[1], device, sizes.full), *[soft] * repeats])
@@ -73,29 +83,28 @@ def decoded(vae, latents, batch=8):
     return torch.cat([c.cpu() for c in clips]), torch.cat([classifier.shrink(c) for c in clips])
 
 
-def evaluate(path, out, device, sizes, workers=1, judge=None):
-    """-> the figures as a dictionary; also written to out/figures.json."""
+def evaluate(path, out, scenes, judge, sizes):
+    """scenes: from `prepare`; judge: file of the classifier. -> the figures as a dictionary; also written to out/figures.json."""
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
     os.makedirs(out, exist_ok=True)
     vae = checkpoint.load_vae(path, device)
     figures, started = {}, time.time()
-    held_clips = corpus(sizes.psnr, SEEDS['vae_eval'], pairs='any')
-    values, pair = train_vae.psnr(vae, tensors(held_clips[:2], device), sizes.full)
+    values, pair = train_vae.psnr(vae, tensors(scenes['psnr'][:2], device), sizes.full)
     figures['vae psnr mean'], figures['vae psnr worst'] = [round(v, 2) for v in train_vae.mean_and_worst(values)]
     save_sheet(torch.stack(pair, 1).flatten(0, 1), os.path.join(out, 'vae.png'))
     print('vae: %.2f dB, worst %.2f' % (figures['vae psnr mean'], figures['vae psnr worst']), flush=True)
 
-    model = get_classifier(judge or os.path.join(out, 'classifier.pt'), vae, sizes, device, workers)
-    real = corpus(sizes.checked, SEEDS['classifier_eval'], pairs='any', twins=False)
+    model = get_classifier(judge, vae, scenes, sizes, device)
+    real = scenes['checked']
     labels = torch.tensor(real[2])
     figures['ceiling'] = classifier.scores(classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full)), labels)
     figures['ceiling through vae'] = classifier.scores(classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full, vae, noise=0.)), labels)
     print('ceilings at %.0f s' % (time.time() - started), flush=True)
 
     pipe = checkpoint.load_pipeline(path, device)
-    for name, n, seed, pairs in (('generated', sizes.captions, SEEDS['eval'], 'train'), ('generated held', sizes.held, SEEDS['eval_held'], 'held')):
-        rows = [example(seed + i, 1, pairs, full=True, twins=False) for i in range(n)]
+    for name, rows, seed in (('generated', scenes['generated'], 0), ('generated held', scenes['held'], 10_000)):
         prompts = [r[3][0] for r in rows]
-        clips, small = decoded(vae, generate(pipe, prompts, sizes, seed=seed % 1000))
+        clips, small = decoded(vae, generate(pipe, prompts, sizes, seed=seed))
         answers = classifier.answers(model, small)
         figures[name] = classifier.scores(answers, torch.tensor([r[2] for r in rows]))
         save_sheet(clips[:24], os.path.join(out, name.replace(' ', '-') + '.png'), side=128)
@@ -132,7 +141,8 @@ def main():
     p.add_argument('--workers', type=int, default=max(1, (os.cpu_count() or 1) - 1))
     p.add_argument('--toy', action='store_true', help='tiny sizes, only to see that it runs')
     a = p.parse_args()
-    evaluate(a.checkpoint, a.out, 'cuda' if torch.cuda.is_available() else 'cpu', Sizes(a.toy), a.workers, a.classifier)
+    sizes, judge = Sizes(a.toy), a.classifier or os.path.join(a.out, 'classifier.pt')
+    evaluate(a.checkpoint, a.out, prepare(sizes, judge, a.workers), judge, sizes)
 
 
 if __name__ == '__main__':

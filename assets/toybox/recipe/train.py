@@ -94,6 +94,8 @@ def main():
     a.vae_corpus = corpus(few(8_192, 8), SEEDS['vae'] + a.seed, workers=a.workers)
     video = corpus(few(a.videos, 4), SEEDS['video'] + a.seed, a.captions, words, workers=a.workers)
     image = corpus(few(a.images, 8), SEEDS['image'] + a.seed, a.captions, words, workers=a.workers) if a.images else None
+    judge = a.classifier or os.path.join(a.out, 'classifier.pt')
+    scenes = None if a.no_evaluation else evaluate.prepare(Sizes(a.toy), judge, a.workers)
     say('corpora made')
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -110,7 +112,7 @@ def main():
     encoded = lambda c, **extra: (train_dit.encode_corpus(vae, c[0], c[1], device, side, **extra), torch.tensor(c[3], device=device))
     videos = encoded(video)
     images = encoded(image, image=True, batch=64) if a.images else None
-    say('%d videos and %d frames encoded, deviation %.3f' % (len(videos[0]), a.images, videos[0][:256].float().std().item()))
+    say('%d videos and %d frames encoded, deviation %.3f' % (len(videos[0]), len(images[0]) if images else 0, videos[0][:256].float().std().item()))
 
     torch.manual_seed(a.seed + 1)
     dit = (checkpoint.load_dit(a.source, 'cpu') if a.source else new_dit(*((2, 2) if a.toy else ()))).to(device)
@@ -123,7 +125,7 @@ def main():
     say('saved %s' % target)
     if not a.no_evaluation:
         del videos, images
-        evaluate.evaluate(target, os.path.join(a.out, 'evaluation'), device, Sizes(a.toy), a.workers if device == 'cpu' else 1, a.classifier)
+        evaluate.evaluate(target, os.path.join(a.out, 'evaluation'), scenes, judge, Sizes(a.toy))
         say('evaluated')
     open(os.path.join(a.out, 'done'), 'w').close()
 
