@@ -1,1 +1,20 @@
-//! placeholder
+//! Tensor operations that candle lacks, each with a plain reference, a CPU path and a CUDA path; knows tensors and devices, never models, files or windows.
+//!
+//! A kernel is a folder: `mod.rs` holds the formula, the shapes, the cost and the dispatch; `reference.rs` the same
+//! function in plain candle operations on any device; `cpu.rs` the fast path; `tests.rs` compares the two.
+//!
+//! Numbers: a tensor is F32 or BF16 (the *compute dtype*). Every product accumulates in F32, and norms, gates,
+//! activations and softmax are F32 inside; a BF16 result is rounded once, at the end.
+
+pub mod attention;
+pub mod channel_norm;
+pub mod conv;
+pub mod cpu;
+pub mod linear;
+pub mod norm;
+pub mod rope;
+
+mod activation;
+mod check;
+
+pub use activation::Activation;

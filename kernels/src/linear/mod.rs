@@ -1,0 +1,77 @@
+//! Linear layer with its epilogue: y = act(x·Wᵀ + b), x `[.., K]`, W `[N, K]`, b `[N]`, y `[.., N]`.
+//!
+//! Work: 2·M·N·K FLOP for M rows; traffic: M·K + N·K + M·N elements once each when blocked well. The weight is packed
+//! once, when the layer is built, so a forward reads it in the order in which the product wants it.
+
+use candle_core::{DType, Result, Tensor};
+
+use crate::{Activation, check};
+
+mod reference;
+#[cfg(test)]
+mod tests;
+
+/// A linear layer whose weight is packed for one compute dtype, on one device.
+#[derive(Debug)]
+pub struct Linear {
+    kind: Kind,
+    in_features: usize,
+    out_features: usize,
+    compute: DType,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Reference(reference::Weights),
+}
+
+impl Linear {
+    /// Packs `weight` `[N, K]` and `bias` `[N]` (any float dtype, both on the device that the layer will run on) for
+    /// activations of dtype `compute`, which is F32 or BF16.
+    pub fn new(weight: &Tensor, bias: Option<&Tensor>, compute: DType) -> Result<Self> {
+        check::compute_dtype("linear", compute)?;
+        let (out_features, in_features) = weight.dims2()?;
+        if let Some(bias) = bias {
+            check::shape("linear", "bias", bias, &[out_features])?;
+        }
+        let kind = Kind::Reference(reference::Weights::new(weight, bias, compute)?);
+        Ok(Self { kind, in_features, out_features, compute })
+    }
+
+    /// y = x·Wᵀ + b. x `[.., K]` in the compute dtype; returns `[.., N]` in the compute dtype.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, Activation::None)
+    }
+
+    /// y = act(x·Wᵀ + b), the activation on the F32 sums. x `[.., K]` in the compute dtype; returns `[.., N]`.
+    pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        check::dtype("linear", "x", x, self.compute)?;
+        let (rows, width) = check::rows("linear", "x", x)?;
+        if width != self.in_features {
+            candle_core::bail!("linear: `x` must have {} features, got {:?}", self.in_features, x.dims());
+        }
+        let mut shape = x.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = self.out_features;
+        }
+        let Kind::Reference(weights) = &self.kind;
+        weights.forward(&x.reshape((rows, width))?, activation, self.compute)?.reshape(shape)
+    }
+
+    /// K.
+    pub fn in_features(&self) -> usize {
+        self.in_features
+    }
+
+    /// N.
+    pub fn out_features(&self) -> usize {
+        self.out_features
+    }
+
+    /// Bytes held by the packed weight and the bias.
+    pub fn bytes(&self) -> usize {
+        let Kind::Reference(weights) = &self.kind;
+        weights.bytes()
+    }
+}
+

@@ -1,0 +1,78 @@
+//! Row norms and the gated residual, each one pass over memory.
+//!
+//! * [`layer_norm_modulate`]: (x − mean)/√(var + eps) · (1 + scale) + shift
+//! * [`layer_norm`]: (x − mean)/√(var + eps) · weight + bias
+//! * [`rms_norm`]: x/√(mean(x²) + eps) · weight
+//! * [`gated_add`]: x + gate·y
+//!
+//! Means are over the last dimension, var is the biased variance about the mean. All arithmetic is F32; the result is
+//! rounded once to the dtype asked for. Traffic: each operand and the result once.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use crate::check;
+
+mod reference;
+#[cfg(test)]
+mod tests;
+
+/// LayerNorm without weights, then ·(1 + scale) + shift.
+///
+/// x `[B, S, C]` F32; scale and shift `[C]`, `[1, C]` or `[B, C]` F32; returns `[B, S, C]` in dtype `out`.
+pub fn layer_norm_modulate(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64, out: DType) -> Result<Tensor> {
+    const OP: &str = "layer_norm_modulate";
+    let (batch, _, width) = x.dims3()?;
+    check::dtype(OP, "x", x, DType::F32)?;
+    check::compute_dtype(OP, out)?;
+    let scale = per_batch(OP, "scale", scale, batch, width)?;
+    let shift = per_batch(OP, "shift", shift, batch, width)?;
+    reference::layer_norm_modulate(x, &scale, &shift, eps, out)
+}
+
+/// LayerNorm over the last dimension with weight and bias `[C]` (any float dtype).
+///
+/// x `[.., C]`, F32 or BF16; returns the same shape in dtype `out`.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, out: DType) -> Result<Tensor> {
+    const OP: &str = "layer_norm";
+    let (_, width) = check::rows(OP, "x", x)?;
+    check::compute_dtype(OP, x.dtype())?;
+    check::compute_dtype(OP, out)?;
+    check::shape(OP, "weight", weight, &[width])?;
+    check::shape(OP, "bias", bias, &[width])?;
+    reference::layer_norm(x, &weight.to_dtype(DType::F32)?, &bias.to_dtype(DType::F32)?, eps, out)
+}
+
+/// Root-mean-square norm over the last dimension with weight `[C]` (any float dtype).
+///
+/// x `[.., C]`, F32 or BF16; returns the same shape in dtype `out`.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: DType) -> Result<Tensor> {
+    const OP: &str = "rms_norm";
+    let (_, width) = check::rows(OP, "x", x)?;
+    check::compute_dtype(OP, x.dtype())?;
+    check::compute_dtype(OP, out)?;
+    check::shape(OP, "weight", weight, &[width])?;
+    reference::rms_norm(x, &weight.to_dtype(DType::F32)?, eps, out)
+}
+
+/// The residual x + gate·y, or x + y without a gate.
+///
+/// x `[B, S, C]` F32; y the same shape, F32 or BF16; gate `[C]`, `[1, C]` or `[B, C]` F32; returns F32.
+pub fn gated_add(x: Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result<Tensor> {
+    const OP: &str = "gated_add";
+    let (batch, _, width) = x.dims3()?;
+    check::dtype(OP, "x", &x, DType::F32)?;
+    check::compute_dtype(OP, y.dtype())?;
+    check::shape(OP, "y", y, x.dims())?;
+    let gate = gate.map(|gate| per_batch(OP, "gate", gate, batch, width)).transpose()?;
+    reference::gated_add(&x, y, gate.as_ref())
+}
+
+/// A vector a sample, `[1, C]` or `[B, C]`, from `[C]`, `[1, C]` or `[B, C]` F32.
+fn per_batch(op: &str, name: &str, vector: &Tensor, batch: usize, width: usize) -> Result<Tensor> {
+    check::dtype(op, name, vector, DType::F32)?;
+    match *vector.dims() {
+        [c] if c == width => vector.reshape((1, width)),
+        [b, c] if c == width && (b == batch || b == 1) => Ok(vector.clone()),
+        _ => bail!("{op}: `{name}` must have shape [{width}] or [{batch}, {width}], got {:?}", vector.dims()),
+    }
+}
