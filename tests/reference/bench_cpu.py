@@ -128,7 +128,7 @@ def main() -> None:
         return worker(args)
     settings = ("steps", "frames", "size", "guidance", "repeats", "threads")
     report: dict = dict(settings={name: getattr(args, name) for name in settings})
-    print(f"{"":18}{"diffusers':>11}{'tessera':>11}{'ratio':>8}")
+    print(f"{'':18}{'diffusers':>11}{'tessera':>11}{'ratio':>8}")
     for dtype in args.dtypes.split(","):
         pairs = [(theirs(args, dtype), ours(args, dtype)) for _ in range(args.repeats)]
         reference, own = (medians([pair[i] for pair in pairs]) for i in range(2))
@@ -136,7 +136,8 @@ def main() -> None:
         ratio = {name: round(reference[name] / max(own[name], 1e-3), 2) for name in shared}
         report[dtype] = dict(diffusers=reference, tessera=own, ratio=ratio)
         for name in shared:
-            print(f"{dtype + " " + name:18.18}{reference[name]:10.2f}s{own[name]:10.2f}s{ratio[name]:7.2f}x", flush=True)
+            label = f"{dtype} {name}"
+            print(f"{label:18}{reference[name]:10.2f}s{own[name]:10.2f}s{ratio[name]:7.2f}x", flush=True)
     if args.out:
         args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
