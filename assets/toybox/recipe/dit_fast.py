@@ -141,8 +141,8 @@ def sample_times(n, device, shift):
     return (shift * t / (1 + (shift - 1) * t)).clamp(1e-3, .999)
 
 
-def flow_loss(dit, te, latents, ids, shift, dropout=.1):
-    """Mean squared error of the predicted velocity (noise - latents). A tenth of the captions becomes the empty prompt, for guidance."""
+def flow_loss(dit, te, latents, ids, shift, weight=1., dropout=.1):
+    """Mean squared error of the predicted velocity (noise - latents), times `weight` (broadcast over [B, 16, t, h, w]). A tenth of the captions becomes the empty prompt, for guidance."""
     b, dev = len(latents), latents.device
     empty = torch.zeros_like(ids)
     empty[:, 0] = 1
@@ -155,4 +155,4 @@ def flow_loss(dit, te, latents, ids, shift, dropout=.1):
     with torch.autocast(dev.type, torch.bfloat16, enabled=dev.type == 'cuda'):
         text = encode_text(te, ids)
         v = dit(hidden_states=((1 - level) * x + level * noise).to(dtype), timestep=t * 1000, encoder_hidden_states=text.to(dtype), return_dict=False)[0]
-    return (v.float() - (noise - x)).square().mean()
+    return ((v.float() - (noise - x)).square() * weight).mean()

@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from . import checkpoint, evaluate, tokenizer, train_dit, train_text, train_vae
+from . import checkpoint, evaluate, focus, tokenizer, train_dit, train_text, train_vae
 from .corpus import corpus
 from .dit_fast import new_dit, new_text_encoder
 from .evaluate import Sizes
@@ -30,6 +30,7 @@ def arguments():
     p.add_argument('--captions', type=int, default=6, help='captions a clip')
     p.add_argument('--batch', type=int, default=48)
     p.add_argument('--rate', type=float, default=5e-3, help="the transformer's learning rate")
+    p.add_argument('--hold', type=float, default=.4, help='share of its time that the transformer trains at the full rate, before that falls to 0')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--classifier', help='a trained classifier for the evaluation')
     p.add_argument('--no-evaluation', action='store_true')
@@ -110,13 +111,13 @@ def main():
 
     side = 64 if a.toy else 256
     encoded = lambda c, **extra: (train_dit.encode_corpus(vae, c[0], c[1], device, side, **extra), torch.tensor(c[3], device=device))
-    videos = encoded(video)
+    videos = *encoded(video), focus.focus(*evaluate.tensors(video[:2], device), side // 8)
     images = encoded(image, image=True, batch=64) if a.images else None
     say('%d videos and %d frames encoded, deviation %.3f' % (len(videos[0]), len(images[0]) if images else 0, videos[0][:256].float().std().item()))
 
     torch.manual_seed(a.seed + 1)
     dit = (checkpoint.load_dit(a.source, 'cpu') if a.source else new_dit(*((2, 2) if a.toy else ()))).to(device)
-    history, samples = train_dit.train(dit, te, videos, images, a.dit_seconds, os.path.join(a.out, 'dit.pt'), image_share=.1 if a.images else 0., rate=a.rate,
+    history, samples = train_dit.train(dit, te, videos, images, a.dit_seconds, os.path.join(a.out, 'dit.pt'), image_share=.1 if a.images else 0., rate=a.rate, hold=a.hold,
                                        **(dict(batch=2, batch_image=2, max_steps=4) if a.toy else dict(batch=a.batch)))
     target = os.path.join(a.out, 'checkpoint')
     checkpoint.save(target, dit, te, vae, words)

@@ -1,7 +1,7 @@
 """Training the transformer with the text encoder on encoded clips: rectified flow, first single frames (cheap), then videos."""
 import torch
 
-from . import vae_fast
+from . import focus, vae_fast
 from .dit_fast import flow_loss, set_attention
 from .loop import run
 from .muon import Muon, Optimisers, adamw
@@ -26,7 +26,7 @@ def encode_corpus(vae, clip, frames, device, full=256, image=False, batch=16):
 
 
 def train(dit, te, videos, images, seconds, path, image_share=0., batch=48, batch_image=512, rate=5e-3, text_rate=4e-4, hold=.4, save_every=120, max_steps=10**9):
-    """videos, images: (latents, token ids [n, captions, rows]); images may be None when image_share is 0.
+    """videos: (latents, token ids [n, captions, rows], covered places of `focus`); images: (latents, token ids), None when image_share is 0.
 
     Muon for the matrices of the blocks; AdamW for the rest and for the text encoder (Muon's fixed-size updates break T5, whose scores
     are not scaled).
@@ -42,13 +42,16 @@ def train(dit, te, videos, images, seconds, path, image_share=0., batch=48, batc
     optimisers = Optimisers(dev, Muon([p for n, p in named if matrix(n, p)], lr=rate, decay=.01), adamw(rest, rate * .4, dev))
 
     def phase(data, b, shift):
-        latents, ids = data
+        latents, ids, *covered = data
+        covered = covered[0] if covered else None
+        inside, outside = (1., 1.) if covered is None else focus.weights(covered)
 
         def step():
             pick = torch.randint(0, len(latents), (b,), device=dev)
             words = ids[pick, torch.randint(0, ids.shape[1], (b,), device=dev)].long()
+            weight = 1. if covered is None else outside + (inside - outside) * covered[pick].unsqueeze(1).float()
             optimisers.zero_grad()
-            loss = flow_loss(dit, te, latents[pick], words, shift)
+            loss = flow_loss(dit, te, latents[pick], words, shift, weight)
             loss.backward()
             optimisers.step()
             return loss.detach()
