@@ -1,1 +1,54 @@
-//! placeholder
+//! The window and the command line; all they change goes through pipeline's commands, all they show comes from pipeline's events.
+//!
+//! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
+//! may be typed, `generate`, `resume`, `inspect` and `doctor` are the subcommands, `session` runs jobs on the
+//! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns.
+//!
+//! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
+//! for); everything that is for eyes goes to standard error.
+
+pub mod cli;
+mod doctor;
+pub mod exit;
+mod failure;
+mod generate;
+mod inspect;
+mod interrupt;
+mod jsonl;
+mod naming;
+mod progress;
+mod resume;
+mod session;
+mod text;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+
+pub use failure::{exit_code, is_broken_pipe, message};
+
+use crate::exit::Exit;
+
+/// Parses the arguments, the program's name first, and does what they say.
+///
+/// The error is for [`message`] and [`exit_code`]; what went wrong inside a job has been shown by then and is in the
+/// returned [`Exit`].
+pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
+    let mut command = cli::command();
+    let matches = match command.try_get_matches_from_mut(args) {
+        Ok(matches) => matches,
+        Err(refusal) => {
+            refusal.print()?;
+            return Ok(if refusal.use_stderr() { Exit::Usage } else { Exit::Success });
+        }
+    };
+    match matches.subcommand() {
+        Some(("generate", matches)) => generate::run(matches),
+        Some(("resume", matches)) => resume::run(matches),
+        Some(("inspect", matches)) => inspect::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
+        _ => {
+            write!(io::stdout(), "{}", command.render_help())?;
+            Ok(Exit::Success)
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The command line, driven as people and programs drive it: the real binary, real files, exit codes and words.
+//!
+//! One binary for all of it, because linking is the slow part; [`studio`] makes a test five lines long.
+
+mod bad_input;
+mod bad_model;
+mod interrupted;
+mod model;
+mod results;
+mod studio;
