@@ -55,8 +55,9 @@ def make(pipeline, bf16_vae, folder: Path) -> None:
         x = pixels.float() / 127.5 - 1
         encoded = vae.encode(x).latent_dist.mean
         low = bf16_vae.encode(x.bfloat16()).latent_dist.mean
-        named |= {f"{case}.pixels": pixels, f"{case}.mean": encoded, f"{case}.latents": (encoded - mean) / std}
-        facts["encode"][case] = dict(bf16_error=seeded.error(low, encoded))
+        latents = (encoded - mean) / std
+        named |= {f"{case}.pixels": pixels, f"{case}.mean": encoded, f"{case}.latents": latents}
+        facts["encode"][case] = dict(bf16_error=seeded.error((low.float() - mean) / std, latents))
     store.tensors(folder / "vae.safetensors", named)
     store.scalars(folder / "vae.json", facts)
 
