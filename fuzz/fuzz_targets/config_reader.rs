@@ -1,0 +1,36 @@
+//! Configs of a model folder: no text makes the reader panic, and what it accepts it accepts again.
+//!
+//! Input: one byte that chooses the config, then its text.
+
+#![no_main]
+
+use std::fmt::Debug;
+
+use libfuzzer_sys::fuzz_target;
+use tessera_models::folder::config::{Config, read};
+use tessera_models::folder::{ModelIndex, SchedulerConfig, TextConfig};
+use tessera_models::wan::{TransformerConfig, VaeConfig};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, text)) = data.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    match choice % 5 {
+        0 => again::<TransformerConfig>(text),
+        1 => again::<VaeConfig>(text),
+        2 => again::<TextConfig>(text),
+        3 => again::<SchedulerConfig>(text),
+        _ => drop(ModelIndex::parse(text)),
+    }
+});
+
+/// An accepted config, written out, is accepted as the same.
+fn again<C: Config + Debug>(text: &str) {
+    let Ok(first) = read::<C>("config.json", text) else { return };
+    let written = serde_json::to_string(&first).expect("a config is JSON");
+    match read::<C>("config.json", &written) {
+        Ok(second) => {
+            assert_eq!(written, serde_json::to_string(&second).expect("a config is JSON"));
+        }
+        Err(problems) => panic!("{written} was accepted and is refused: {problems:?}"),
+    }
+}
