@@ -1,0 +1,142 @@
+//! The transformer with random weights: what must hold whatever the weights are.
+
+use std::ops::ControlFlow;
+
+use super::super::testing::{build, tensor, weights, worst};
+use super::*;
+use crate::attention::Dense;
+use crate::watch::Unwatched;
+
+fn config() -> TransformerConfig {
+    TransformerConfig {
+        num_attention_heads: 2,
+        attention_head_dim: 12,
+        in_channels: 4,
+        out_channels: Some(4),
+        text_dim: 16,
+        freq_dim: 32,
+        ffn_dim: 40,
+        num_layers: 3,
+        ..TransformerConfig::default()
+    }
+}
+
+fn model(compute: DType) -> WanTransformer {
+    let config = config();
+    let weights = weights(&transformer_tensors(&config));
+    let (model, read) =
+        build(&weights, compute, |source| WanTransformer::build(&config, source, &Device::Cpu));
+    assert_eq!(read, 27 * 3 + 15);
+    model
+}
+
+fn prompt(rows: usize) -> TextRows {
+    TextRows { rows: tensor(77, &[rows, 16]), padded_to: 512 }
+}
+
+fn velocity(model: &WanTransformer, latents: &Tensor, text: &TextRows) -> Tensor {
+    let steps = model.prepare_steps(&[999.0, 421.0]).unwrap();
+    let text = model.prepare_text(text).unwrap();
+    model.forward(latents, &steps[1], &text, Branch::Cond, &mut Dense, &mut Unwatched).unwrap()
+}
+
+/// ‖a − b‖/‖b‖.
+fn relative(a: &Tensor, b: &Tensor) -> f32 {
+    let energy = |x: &Tensor| x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    (energy(&(a - b).unwrap()) / energy(b)).sqrt()
+}
+
+#[test]
+fn one_key_stands_for_all_padding() {
+    let model = model(DType::F32);
+    let latents = tensor(3, &[1, 4, 2, 6, 8]);
+    let short = prompt(5);
+    let padding = Tensor::zeros((507, 16), DType::F32, &Device::Cpu).unwrap();
+    let rows = Tensor::cat(&[&short.rows, &padding], 0).unwrap();
+    let explicit = TextRows { rows, padded_to: 512 };
+    assert_eq!(model.prepare_text(&short).unwrap().keys(), 6);
+    assert_eq!(model.prepare_text(&explicit).unwrap().keys(), 512);
+    assert!(model.prepare_text(&explicit).unwrap().key_bias.is_none());
+    let (folded, exact) =
+        (velocity(&model, &latents, &short), velocity(&model, &latents, &explicit));
+    // What is left is the rounding of a sum of 512 terms in F32.
+    let difference = relative(&folded, &exact);
+    assert!(difference < 1e-6, "{difference}");
+    let unpadded = TextRows { padded_to: 5, ..short.clone() };
+    let effect = worst(&velocity(&model, &latents, &short), &velocity(&model, &latents, &unpadded));
+    assert!(effect > 1e-4, "padding is attended to: {effect}");
+}
+
+#[test]
+fn velocities_have_the_shape_of_latents_on_ragged_grids_and_in_batches() {
+    let model = model(DType::F32);
+    let text = prompt(3);
+    for [frames, height, width] in [[1, 2, 2], [3, 2, 10], [2, 14, 4]] {
+        let latents = tensor(5, &[2, 4, frames, height, width]);
+        let both = velocity(&model, &latents, &text);
+        assert_eq!(both.dims(), latents.dims());
+        for sample in 0..2 {
+            let one = velocity(&model, &latents.narrow(0, sample, 1).unwrap(), &text);
+            let difference = worst(&one, &both.narrow(0, sample, 1).unwrap());
+            assert!(difference < 1e-6, "{difference}");
+        }
+    }
+    let odd = tensor(5, &[1, 4, 1, 3, 4]);
+    let steps = model.prepare_steps(&[1.0]).unwrap();
+    let text = model.prepare_text(&text).unwrap();
+    let refused = model.forward(&odd, &steps[0], &text, Branch::Cond, &mut Dense, &mut Unwatched);
+    assert!(matches!(refused, Err(Error::Argument { .. })));
+}
+
+#[test]
+fn a_break_between_blocks_cancels() {
+    let model = model(DType::F32);
+    let steps = model.prepare_steps(&[500.0]).unwrap();
+    let text = model.prepare_text(&prompt(2)).unwrap();
+    let latents = tensor(9, &[1, 4, 1, 4, 4]);
+    let mut ticks = Vec::new();
+    let mut watch = |done: usize, of: usize| {
+        ticks.push((done, of));
+        if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let result = model.forward(&latents, &steps[0], &text, Branch::Uncond, &mut Dense, &mut watch);
+    assert!(matches!(result, Err(Error::Cancelled)));
+    assert_eq!(ticks, [(0, 3), (1, 3), (2, 3)]);
+}
+
+#[test]
+fn the_trace_passes_every_stage_in_order_and_changes_nothing() {
+    let model = model(DType::F32);
+    let steps = model.prepare_steps(&[500.0]).unwrap();
+    let text = model.prepare_text(&prompt(2)).unwrap();
+    let latents = tensor(9, &[1, 4, 2, 4, 4]);
+    let mut seen = Vec::new();
+    let traced = model
+        .forward_traced(
+            &latents,
+            &steps[0],
+            &text,
+            Branch::Cond,
+            &mut Dense,
+            &mut Unwatched,
+            &mut |name, tensor| seen.push((name.to_owned(), tensor.dims().to_vec())),
+        )
+        .unwrap();
+    let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["temb", "six", "patch", "block.0", "block.1", "block.2", "velocity"]);
+    assert_eq!(seen[1].1, [1, 6, 24]);
+    assert_eq!(seen[3].1, [1, 8, 24]);
+    let plain = model
+        .forward(&latents, &steps[0], &text, Branch::Cond, &mut Dense, &mut Unwatched)
+        .unwrap();
+    assert_eq!(worst(&plain, &traced), 0.0);
+}
+
+#[test]
+fn bf16_stays_near_f32() {
+    let (latents, text) = (tensor(3, &[1, 4, 2, 6, 8]), prompt(5));
+    let exact = velocity(&model(DType::F32), &latents, &text);
+    let rounded = velocity(&model(DType::BF16), &latents, &text);
+    let error = relative(&rounded, &exact);
+    assert!(error < 0.02, "relative error {error}");
+}
