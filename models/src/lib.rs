@@ -5,7 +5,9 @@
 //! Where the transformer asks for self-attention it goes through [`attention`], the seam that sparse methods plug into.
 
 pub mod attention;
+pub mod cost;
 pub mod error;
+pub mod finite;
 pub mod folder;
 pub mod geometry;
 pub mod guidance;

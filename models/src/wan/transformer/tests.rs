@@ -59,9 +59,9 @@ fn one_key_stands_for_all_padding() {
     assert!(model.prepare_text(&explicit).unwrap().key_bias.is_none());
     let (folded, exact) =
         (velocity(&model, &latents, &short), velocity(&model, &latents, &explicit));
-    // What is left is the rounding of a sum of 512 terms in F32.
+    // What is left is the rounding of sums of 512 terms in F32, through three blocks.
     let difference = relative(&folded, &exact);
-    assert!(difference < 1e-6, "{difference}");
+    assert!(difference < 3e-6, "{difference}");
     let unpadded = TextRows { padded_to: 5, ..short.clone() };
     let effect = worst(&velocity(&model, &latents, &short), &velocity(&model, &latents, &unpadded));
     assert!(effect > 1e-4, "padding is attended to: {effect}");
