@@ -16,5 +16,10 @@ pub mod rope;
 
 mod activation;
 mod check;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+#[allow(warnings, unsafe_code, clippy::all)]
+mod speed;
 
 pub use activation::Activation;

@@ -5,4 +5,11 @@
 
 mod level;
 
+pub(crate) mod epilogue;
+pub(crate) mod host;
+pub(crate) mod math;
+pub(crate) mod pack;
+pub(crate) mod simd;
+pub(crate) mod tile;
+
 pub use level::{Level, level, with_level};

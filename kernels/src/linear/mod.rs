@@ -5,8 +5,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::{Activation, check};
+use crate::{Activation, check, cpu::Level};
 
+mod cpu;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub struct Linear {
 #[derive(Debug)]
 enum Kind {
     Reference(reference::Weights),
+    Cpu(cpu::Weights),
 }
 
 impl Linear {
@@ -34,7 +36,13 @@ impl Linear {
         if let Some(bias) = bias {
             check::shape("linear", "bias", bias, &[out_features])?;
         }
-        let kind = Kind::Reference(reference::Weights::new(weight, bias, compute)?);
+        let kind = match (crate::cpu::level(), compute) {
+            (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
+                Kind::Reference(reference::Weights::new(weight, bias, compute)?)
+            }
+            (level, DType::F32) => Kind::Cpu(cpu::Weights::new::<f32>(level, weight, bias)?),
+            (level, _) => Kind::Cpu(cpu::Weights::new::<half::bf16>(level, weight, bias)?),
+        };
         Ok(Self { kind, in_features, out_features, compute })
     }
 
@@ -54,8 +62,13 @@ impl Linear {
         if let Some(last) = shape.last_mut() {
             *last = self.out_features;
         }
-        let Kind::Reference(weights) = &self.kind;
-        weights.forward(&x.reshape((rows, width))?, activation, self.compute)?.reshape(shape)
+        let x = x.reshape((rows, width))?;
+        let y = match (&self.kind, self.compute) {
+            (Kind::Reference(weights), compute) => weights.forward(&x, activation, compute)?,
+            (Kind::Cpu(weights), DType::F32) => weights.forward::<f32>(&x, self.out_features, activation)?,
+            (Kind::Cpu(weights), _) => weights.forward::<half::bf16>(&x, self.out_features, activation)?,
+        };
+        y.reshape(shape)
     }
 
     /// K.
@@ -70,8 +83,10 @@ impl Linear {
 
     /// Bytes held by the packed weight and the bias.
     pub fn bytes(&self) -> usize {
-        let Kind::Reference(weights) = &self.kind;
-        weights.bytes()
+        match &self.kind {
+            Kind::Reference(weights) => weights.bytes(),
+            Kind::Cpu(weights) => weights.bytes(),
+        }
     }
 }
 

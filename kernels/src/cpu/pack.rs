@@ -1,0 +1,208 @@
+//! Putting operands into the order in which [`super::tile`] reads them.
+//!
+//! *Panels* hold a weight: columns in groups of two vectors (the last group of one, when one is enough), in each group
+//! for every k the units of its columns. *k-major* blocks hold activations: for every k the units of all rows.
+#![expect(unsafe_code, reason = "writes into scratch memory through pointers")]
+
+use candle_core::Result;
+
+use super::{
+    Level,
+    host::{Element, Units},
+    simd::{Simd, Work, dispatch},
+};
+
+/// A weight in panels.
+#[derive(Debug)]
+pub(crate) struct Panels {
+    units: Units,
+    /// Columns.
+    columns: usize,
+    /// Units along k, over all taps.
+    depth: usize,
+    lanes: usize,
+}
+
+/// A group of columns of [`Panels`].
+#[derive(Clone, Copy)]
+pub(crate) struct Panel {
+    pub(crate) first_column: usize,
+    pub(crate) columns: usize,
+    /// Width in vectors: 1 or 2.
+    pub(crate) vectors: usize,
+    /// Its first unit.
+    pub(crate) b: *const u32,
+}
+
+/// The vector width of a level.
+pub(crate) fn lanes(level: Level) -> usize {
+    struct Lanes;
+    impl Work for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) -> usize {
+            S::LANES
+        }
+    }
+    // SAFETY: levels come from `level()`, which is at most the machine's; nothing is read or written.
+    unsafe { dispatch(level, Lanes) }
+}
+
+impl Panels {
+    /// Packs a weight of `taps` matrices with `columns` columns and `inputs` rows; `at(tap, input, column)` is its value.
+    ///
+    /// Every tap starts on a unit of its own: an odd number of BF16 inputs is padded by a zero.
+    pub(crate) fn new<T: Element>(
+        level: Level,
+        taps: usize,
+        inputs: usize,
+        columns: usize,
+        at: impl Fn(usize, usize, usize) -> f32,
+    ) -> Result<Self> {
+        let lanes = lanes(level);
+        let depth = taps * inputs.div_ceil(T::PER_UNIT);
+        let mut units = Units::zeroed(depth * columns.next_multiple_of(lanes));
+        let base = units.pointer_mut().cast::<T>();
+        let mut start = 0;
+        for first in (0..columns).step_by(2 * lanes) {
+            let width = (columns - first).next_multiple_of(lanes).min(2 * lanes);
+            for column in first..columns.min(first + width) {
+                for tap in 0..taps {
+                    for input in 0..inputs {
+                        let k = tap * (depth / taps) + input / T::PER_UNIT;
+                        let unit = start + k * width + (column - first);
+                        let value = T::rounded(at(tap, input, column));
+                        // SAFETY: unit < depth · columns rounded up to whole vectors, which is what was allocated.
+                        unsafe { base.add(unit * T::PER_UNIT + input % T::PER_UNIT).write(value) };
+                    }
+                }
+            }
+            start += depth * width;
+        }
+        Ok(Self { units, columns, depth, lanes })
+    }
+
+    /// Number of groups.
+    pub(crate) fn count(&self) -> usize {
+        self.columns.div_ceil(2 * self.lanes)
+    }
+
+    /// Columns of a whole group.
+    pub(crate) fn widest(&self) -> usize {
+        2 * self.lanes
+    }
+
+    /// Units along k over all taps.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn panel(&self, index: usize) -> Panel {
+        let first_column = index * 2 * self.lanes;
+        let columns = (self.columns - first_column).min(2 * self.lanes);
+        let vectors = columns.div_ceil(self.lanes);
+        // Every earlier group is two vectors wide.
+        let b = self.units.pointer().wrapping_add(first_column * self.depth);
+        Panel { first_column, columns, vectors, b }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.units.bytes()
+    }
+}
+
+/// Writes `rows` rows of `width` elements, `from_stride` elements apart, k-major: unit (k, r) to `to[k·ld + r·step]`.
+/// An odd number of BF16 is padded by a zero.
+///
+/// # Safety
+/// Memory is there for what the shapes name.
+#[inline(always)]
+pub(crate) unsafe fn transpose<T: Element>(
+    from: *const T,
+    from_stride: usize,
+    rows: usize,
+    width: usize,
+    to: *mut u32,
+    ld: usize,
+) {
+    let whole = width / T::PER_UNIT;
+    let stride = from_stride;
+    /// The address of unit k of row r.
+    macro_rules! unit {
+        ($r:expr, $k:expr) => {
+            from.add($r * stride).cast::<u32>().add($k)
+        };
+    }
+    // SAFETY: the caller's promise; reads of units may be unaligned, BF16 rows start anywhere.
+    unsafe {
+        let mut r = 0;
+        while r + 4 <= rows {
+            let mut k = 0;
+            while k + 4 <= whole {
+                let block = [quad(unit!(r, k)), quad(unit!(r + 1, k)), quad(unit!(r + 2, k)), quad(unit!(r + 3, k))];
+                transpose_4x4(block, to.add(k * ld + r), ld);
+                k += 4;
+            }
+            while k < whole {
+                for row in r..r + 4 {
+                    to.add(k * ld + row).write(unit!(row, k).read_unaligned());
+                }
+                k += 1;
+            }
+            r += 4;
+        }
+        while r < rows {
+            for k in 0..whole {
+                to.add(k * ld + r).write(unit!(r, k).read_unaligned());
+            }
+            r += 1;
+        }
+        if T::PER_UNIT == 2 && !width.is_multiple_of(2) {
+            for r in 0..rows {
+                let last = from.add(r * stride + width - 1).cast::<u16>().read();
+                to.add(whole * ld + r).write(u32::from(last));
+            }
+        }
+    }
+}
+
+/// Four units from an address that need not be aligned.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn quad(from: *const u32) -> std::arch::x86_64::__m128 {
+    // SAFETY: the caller has four units there; SSE is part of x86-64.
+    unsafe { std::arch::x86_64::_mm_loadu_ps(from.cast()) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transpose_4x4(rows: [std::arch::x86_64::__m128; 4], to: *mut u32, ld: usize) {
+    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_storeu_ps};
+    let [mut a, mut b, mut c, mut d] = rows;
+    // SAFETY: the caller has four rows of four units there; SSE is part of x86-64.
+    unsafe {
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        _mm_storeu_ps(to.cast(), a);
+        _mm_storeu_ps(to.add(ld).cast(), b);
+        _mm_storeu_ps(to.add(2 * ld).cast(), c);
+        _mm_storeu_ps(to.add(3 * ld).cast(), d);
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+unsafe fn quad(from: *const u32) -> [u32; 4] {
+    // SAFETY: the caller has four units there.
+    unsafe { from.cast::<[u32; 4]>().read_unaligned() }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+unsafe fn transpose_4x4(rows: [[u32; 4]; 4], to: *mut u32, ld: usize) {
+    for k in 0..4 {
+        for (r, row) in rows.iter().enumerate() {
+            // SAFETY: the caller has four rows of four units there.
+            unsafe { to.add(k * ld + r).write(row[k]) };
+        }
+    }
+}
