@@ -46,10 +46,15 @@ pub(super) fn of<'a>(
         let mut page = vec![0; PAGE.min(shard.bytes) as usize];
         let last = shard.bytes - page.len() as u64;
         for sample in 0..SAMPLES {
-            read_exact_at(&file, &mut page, last / (SAMPLES - 1) * sample)?;
+            // From the first page to the last; no file is so long that the product overflows.
+            read_exact_at(&file, &mut page, last * sample / (SAMPLES - 1))?;
             field(&page);
         }
     }
-    let digest = hash.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut hex = String::with_capacity(64);
+    for byte in hash.finalize() {
+        let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+        hex.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    Ok(hex)
 }

@@ -52,9 +52,7 @@ impl ModelIndex {
                     Some(_) => "only Wan text-to-video checkpoints are supported",
                     None => "this is not a diffusers checkpoint folder",
                 };
-                return Err(vec![
-                    Problem::new(FILE, "_class_name", PIPELINE, got).advice(advice),
-                ]);
+                return Err(vec![Problem::new(FILE, "_class_name", PIPELINE, got).advice(advice)]);
             }
         }
         let mut problems = unsupported(&map);

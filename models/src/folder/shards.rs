@@ -104,15 +104,10 @@ impl Shards {
     }
 
     /// The index file and the headers must tell the same.
-    fn compare(
-        &self,
-        index: &str,
-        map: &BTreeMap<String, String>,
-        problems: &mut Vec<Problem>,
-    ) {
+    fn compare(&self, index: &str, map: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
         let tensors = self.tensors();
         for (name, file) in map {
-            if !tensors.get(name).is_some_and(|(actual, _)| actual == file) {
+            if tensors.get(name).is_none_or(|(actual, _)| actual != file) {
                 let got = match tensors.get(name) {
                     Some((actual, _)) => format!("it in {actual}"),
                     None => "nothing".to_owned(),
@@ -151,8 +146,13 @@ pub fn parse_index(
                 files.insert(name.clone(), format!("{component}/{file}"));
             }
             None => problems.push(
-                Problem::new(index, name, "the name of a .safetensors file beside it", shown(value))
-                    .advice("an index must not lead out of its folder"),
+                Problem::new(
+                    index,
+                    name,
+                    "the name of a .safetensors file beside it",
+                    shown(value),
+                )
+                .advice("an index must not lead out of its folder"),
             ),
         }
     }

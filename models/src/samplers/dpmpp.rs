@@ -24,9 +24,8 @@ pub(super) struct DpmPp2M {
 
 impl DpmPp2M {
     pub(super) fn new(schedule: Schedule, order: usize) -> Self {
-        let factors = (0..schedule.timesteps.len())
-            .map(|i| factors(&schedule.sigmas, i, order))
-            .collect();
+        let factors =
+            (0..schedule.timesteps.len()).map(|i| factors(&schedule.sigmas, i, order)).collect();
         Self { schedule, factors, index: 0, previous: None }
     }
 

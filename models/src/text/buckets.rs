@@ -47,7 +47,8 @@ mod tests {
     #[test]
     fn the_baked_table_is_the_formula() {
         for relative in -600..=600i64 {
-            let (query, key) = if relative > 0 { (0, relative as usize) } else { (-relative as usize, 0) };
+            let (query, key) =
+                if relative > 0 { (0, relative as usize) } else { (-relative as usize, 0) };
             assert_eq!(bucket(query, key), by_formula(relative), "at {relative}");
         }
     }

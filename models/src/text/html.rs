@@ -15,6 +15,34 @@ const BARE: &str = "AElig AMP Aacute Acirc Agrave Aring Atilde Auml COPY Ccedil 
     ntilde oacute ocirc ograve ordf ordm oslash otilde ouml para plusmn pound quot raquo reg sect shy sup1 sup2 sup3 \
     szlig thorn times uacute ucirc ugrave uml uuml yacute yen yuml";
 
+/// Names that stand for two characters, by their second one: the table of the html-escape crate has the first alone.
+const SECOND: [(char, &str); 8] = [
+    ('\u{6a}', "fjlig"),
+    ('\u{331}', "race"),
+    ('\u{333}', "acE"),
+    (
+        '\u{338}',
+        "NotEqualTilde NotGreaterFullEqual NotGreaterGreater NotGreaterSlantEqual NotHumpDownHump \
+         NotHumpEqual NotLeftTriangleBar NotLessLess NotLessSlantEqual NotNestedGreaterGreater \
+         NotNestedLessLess NotPrecedesEqual NotRightTriangleBar NotSquareSubset NotSquareSuperset \
+         NotSucceedsEqual NotSucceedsTilde nGg nGtv nLl nLtv napE napid nbump nbumpe ncongdot nedot nesim \
+         ngE ngeqq ngeqslant nges nlE nleqq nleqslant nles notinE notindot npart npre npreceq nrarrc \
+         nrarrw nsce nsubE nsubseteqq nsucceq nsupE nsupseteqq",
+    ),
+    ('\u{200a}', "ThickSpace"),
+    (
+        '\u{20d2}',
+        "NotSubset NotSuperset nGt nLt nang nsubset nsupset nvap nvge nvgt nvle nvlt nvltrie nvrtrie \
+         nvsim vnsub vnsup",
+    ),
+    ('\u{20e5}', "bne bnequiv nparsl"),
+    (
+        '\u{fe00}',
+        "caps cups gesl gvertneqq gvnE lates lesg lvertneqq lvnE smtes sqcaps sqcups varsubsetneq \
+         varsubsetneqq varsupsetneq varsupsetneqq vsubnE vsubne vsupnE vsupne",
+    ),
+];
+
 /// The characters that Windows-1252 has in place of the control codes 0x80 to 0x9F; the gaps keep their code.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
@@ -29,9 +57,17 @@ pub(super) fn from_windows(character: char) -> char {
     }
 }
 
-fn named(name: &str) -> Option<&'static str> {
+/// What a reference means, and the bytes after its `&` that it took.
+type Meant = (Cow<'static, str>, usize);
+
+fn named(name: &str) -> Option<Cow<'static, str>> {
     let found = NAMED_ENTITIES.binary_search_by(|(known, _)| (*known).cmp(name.as_bytes()));
-    found.ok().map(|index| NAMED_ENTITIES[index].1)
+    let first = NAMED_ENTITIES[found.ok()?].1;
+    let second = SECOND.iter().find(|(_, names)| names.split(' ').any(|known| known == name));
+    Some(match second {
+        Some((second, _)) => format!("{first}{second}").into(),
+        None => first.into(),
+    })
 }
 
 /// Decodes all references once, by HTML's lenient rule.
@@ -45,7 +81,7 @@ pub(super) fn unescape_strict(text: &str) -> String {
 }
 
 /// Replaces what `reference` reads after each `&`: it answers with the text meant and the bytes that it took.
-fn decode(text: &str, reference: fn(&str) -> Option<(Cow<'static, str>, usize)>) -> String {
+fn decode(text: &str, reference: fn(&str) -> Option<Meant>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {
@@ -62,7 +98,7 @@ fn decode(text: &str, reference: fn(&str) -> Option<(Cow<'static, str>, usize)>)
     out
 }
 
-fn lenient(rest: &str) -> Option<(Cow<'static, str>, usize)> {
+fn lenient(rest: &str) -> Option<Meant> {
     if rest.starts_with('#') {
         return numeric(rest);
     }
@@ -77,14 +113,14 @@ fn lenient(rest: &str) -> Option<(Cow<'static, str>, usize)> {
     if rest[end..].starts_with(';')
         && let Some(meant) = named(name)
     {
-        return Some((meant.into(), end + 1));
+        return Some((meant, end + 1));
     }
     let longest = BARE.split_ascii_whitespace().filter(|bare| name.starts_with(bare));
     let bare = longest.max_by_key(|bare| bare.len())?;
-    named(bare).map(|meant| (meant.into(), bare.len()))
+    named(bare).map(|meant| (meant, bare.len()))
 }
 
-fn strict(rest: &str) -> Option<(Cow<'static, str>, usize)> {
+fn strict(rest: &str) -> Option<Meant> {
     let end = rest.find(';')?;
     let name = &rest[..end];
     if name.starts_with('#') {
@@ -94,7 +130,7 @@ fn strict(rest: &str) -> Option<(Cow<'static, str>, usize)> {
         return None;
     }
     if let Some(meant) = named(name) {
-        return Some((meant.into(), end + 1));
+        return Some((meant, end + 1));
     }
     // "&EACUTE;" is in no table and means É.
     if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
@@ -105,7 +141,7 @@ fn strict(rest: &str) -> Option<(Cow<'static, str>, usize)> {
 }
 
 /// "#8220;", "#x201C", … : the semicolon may be missing.
-fn numeric(rest: &str) -> Option<(Cow<'static, str>, usize)> {
+fn numeric(rest: &str) -> Option<Meant> {
     let (radix, start) =
         if rest.starts_with("#x") || rest.starts_with("#X") { (16, 2) } else { (10, 1) };
     let digits = rest[start..].find(|c: char| !c.is_digit(radix)).unwrap_or(rest.len() - start);
@@ -133,5 +169,6 @@ fn numeric(rest: &str) -> Option<(Cow<'static, str>, usize)> {
 
 /// Control codes and noncharacters, which a reference may not name.
 fn dropped(code: u32) -> bool {
-    matches!(code, 0x1..=0x8 | 0xb | 0xe..=0x1f | 0x7f..=0x9f | 0xfdd0..=0xfdef) || code & 0xfffe == 0xfffe
+    matches!(code, 0x1..=0x8 | 0xb | 0xe..=0x1f | 0x7f..=0x9f | 0xfdd0..=0xfdef)
+        || code & 0xfffe == 0xfffe
 }

@@ -16,6 +16,9 @@ mod prompt;
 mod tokenizer;
 mod umt5;
 
+#[cfg(test)]
+mod tests;
+
 pub use prompt::clean;
 pub use tokenizer::{Tokenizer, Tokens};
 pub use umt5::{IGNORED, encode_prompts, expected, peak_bytes};

@@ -65,7 +65,8 @@ fn fix_once(text: &str, entities: bool) -> String {
     for character in text.chars().map(html::from_windows) {
         fold(character, &mut folded);
     }
-    let folded = folded.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
+    let folded =
+        folded.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
     let mut plain = without_escapes(&folded);
     plain.retain(|character| !is_control(character));
     plain.nfc().collect()

@@ -62,8 +62,7 @@ pub fn expected(config: &TextConfig, has: impl Fn(&str) -> bool) -> Vec<Expected
 /// The most bytes that [`encode_prompts`] holds at once for prompts of `tokens` tokens: one block's weights with the
 /// largest matrix twice (as read and as packed), plus the activations of the longest prompt.
 pub fn peak_bytes(config: &TextConfig, dtype: DType, tokens: usize, prompts: usize) -> u64 {
-    let (width, inner, hidden) =
-        (config.d_model as u64, config.inner() as u64, config.d_ff as u64);
+    let (width, inner, hidden) = (config.d_model as u64, config.inner() as u64, config.d_ff as u64);
     let size = dtype.size_in_bytes() as u64;
     let (tokens, prompts) = (tokens as u64, prompts as u64);
     let weights = size * (4 * width * inner + 3 * width * hidden);
@@ -119,10 +118,15 @@ pub fn encode_prompts(
     streams
         .into_iter()
         .map(|stream| {
-            let rows = rms_norm(&stream, &norm, config.layer_norm_epsilon, DType::F32)?.squeeze(0)?;
-            let finite = rows.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite());
+            let rows =
+                rms_norm(&stream, &norm, config.layer_norm_epsilon, DType::F32)?.squeeze(0)?;
+            let finite =
+                rows.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite());
             if !finite {
-                return Err(Error::NotFinite { what: "the prompt's encoding".to_owned(), step: None });
+                return Err(Error::NotFinite {
+                    what: "the prompt's encoding".to_owned(),
+                    step: None,
+                });
             }
             Ok(TextRows { rows, padded_to: MAX_TOKENS })
         })

@@ -101,7 +101,7 @@ pub fn parse(head: &[u8], file_len: u64) -> Result<Header, HeaderError> {
         .map_err(|error| HeaderError::new("", "a header in UTF-8", error.to_string()))?;
     let Listed(mut tensors) = serde_json::from_str(text)
         .map_err(|error| HeaderError::new("", "a safetensors header", error.to_string()))?;
-    tensors.sort_by(|(_, a), (_, b)| a.data_offsets.cmp(&b.data_offsets));
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
 
     let mut header = Header::default();
     let mut end = 0;

@@ -17,11 +17,8 @@ pub enum SchedulerClass {
 }
 
 /// Their names in model_index.json and in `_class_name`.
-pub(crate) const CLASSES: [&str; 3] = [
-    "UniPCMultistepScheduler",
-    "FlowMatchEulerDiscreteScheduler",
-    "DPMSolverMultistepScheduler",
-];
+pub(crate) const CLASSES: [&str; 3] =
+    ["UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler", "DPMSolverMultistepScheduler"];
 
 /// A flow-matching scheduler. Most fields are here to be checked: one value of them is supported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
