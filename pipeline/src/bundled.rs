@@ -1,1 +1,61 @@
-//! (being written)
+//! Where the bundled model is: `TESSERA_ASSETS`, beside the executable, or in the source tree that this was built from.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Names the folder that holds `toybox/`.
+pub const ASSETS_VARIABLE: &str = "TESSERA_ASSETS";
+
+/// The places that are looked at, in their order.
+pub fn places() -> Vec<PathBuf> {
+    if let Some(folder) = std::env::var_os(ASSETS_VARIABLE).filter(|folder| !folder.is_empty()) {
+        return vec![folder.into()]; // whoever names a folder wants that one or an error
+    }
+    let mut places = Vec::new();
+    if let Ok(program) = std::env::current_exe() {
+        let program = program.canonicalize().unwrap_or(program);
+        if let Some(folder) = program.parent() {
+            places.push(folder.join("assets"));
+            places.push(folder.join("../share/tessera/assets"));
+        }
+    }
+    places.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets"));
+    places
+}
+
+/// The bundled checkpoint folder.
+pub fn model() -> Result<PathBuf> {
+    let tried: Vec<PathBuf> =
+        places().iter().map(|place| place.join("toybox").join("checkpoint")).collect();
+    if let Some(found) = tried.iter().find(|folder| folder.join("model_index.json").is_file()) {
+        return Ok(found.canonicalize().unwrap_or_else(|_| found.clone()));
+    }
+    let tried: Vec<String> = tried.iter().map(|folder| folder.display().to_string()).collect();
+    Err(Error::Unreadable {
+        what: "bundled model".into(),
+        reason: format!(
+            "not found in {}; set {ASSETS_VARIABLE} to the folder that holds toybox/, or name a model folder",
+            tried.join(", ")
+        ),
+    })
+}
+
+/// Whether a folder is the bundled model's.
+pub fn is_bundled(folder: &Path) -> bool {
+    match (model(), folder.canonicalize()) {
+        (Ok(bundled), Ok(folder)) => bundled == folder,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_source_tree_has_it() {
+        let folder = super::model().unwrap();
+        assert!(folder.join("transformer/config.json").is_file());
+        assert!(super::is_bundled(&folder));
+        assert!(!super::is_bundled(std::path::Path::new("/")));
+    }
+}

@@ -1,16 +1,171 @@
-//! (being written)
-/// Result of this crate.
+//! What can go wrong between a request and a file, each kind with the numbers and with what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::FileError;
+use crate::settings::Problem;
+use crate::video::VideoError;
+
+/// Result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
-/// Everything that can go wrong.
+
+/// Which side a failure is on: the exit code of the command line, and what a window offers to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The request cannot be run as it is: a setting out of bounds, an unknown name, a file that is not what it should be.
+    Input,
+    /// The checkpoint folder cannot be used, or what it computes is not a number.
+    Model,
+    /// It does not fit in memory.
+    Memory,
+    /// What was made could not be written: disk full, folder missing, encoder refused.
+    Output,
+    /// A fault of this program.
+    Internal,
+}
+
+/// Every error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Reading or writing a file failed.
-    #[error("{path}: {source}")]
-    Io {
+    /// Settings of the request are out of bounds; all of them at once.
+    #[error("{}", list(.0))]
+    Settings(Vec<Problem>),
+    /// A request, sidecar or metadata text is not what it should be.
+    #[error("{what}: {reason}")]
+    Unreadable {
+        /// The file, or what the text is.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A latents file cannot be used for this clip.
+    #[error("{}: {reason}", path.display())]
+    Latents {
         /// The file.
-        path: std::path::PathBuf,
-        /// The cause.
+        path: PathBuf,
+        /// What was expected and what was there.
+        reason: String,
+    },
+    /// The device that was asked for is not there.
+    #[error("device {asked}: {reason}; available: {available}")]
+    Device {
+        /// The value of the setting.
+        asked: String,
+        /// Why it cannot be used.
+        reason: String,
+        /// What could be asked for instead.
+        available: String,
+    },
+    /// The plan needs more memory than there is.
+    #[error("{0}")]
+    Memory(Box<crate::plan::Refusal>),
+    /// The checkpoint folder or something computed from it.
+    #[error(transparent)]
+    Model(#[from] tessera_models::Error),
+    /// A file could not be written whole.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A video could not be written or read.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// A file could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
         source: std::io::Error,
     },
+    /// The history database failed; a run goes on without it.
+    #[error("history {}: {source}", path.display())]
+    History {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The job was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The engine's thread panicked; the message is the panic's.
+    #[error("internal fault: {0}; the engine dropped the model and goes on with the next job")]
+    Panic(String),
+    /// A thread could not be started or its result could not be had.
+    #[error("internal fault: {0}")]
+    Thread(String),
+}
+
+impl Error {
+    /// Which side the failure is on. [`Error::Cancelled`] is not a failure and never asked; it counts as internal.
+    pub fn kind(&self) -> FailureKind {
+        use tessera_models::Error as Model;
+        match self {
+            Self::Settings(_)
+            | Self::Unreadable { .. }
+            | Self::Latents { .. }
+            | Self::Device { .. } => FailureKind::Input,
+            Self::Io { .. } | Self::Model(Model::Argument { .. }) => FailureKind::Input,
+            Self::Memory(_) => FailureKind::Memory,
+            Self::Model(Model::Candle(cause)) if is_out_of_memory(&cause.to_string()) => {
+                FailureKind::Memory
+            }
+            Self::Model(Model::Candle(_) | Model::Cancelled) => FailureKind::Internal,
+            Self::Model(_) => FailureKind::Model,
+            Self::Video(error) => video_kind(error),
+            Self::File(_) => FailureKind::Output,
+            Self::History { .. } | Self::Cancelled | Self::Panic(_) | Self::Thread(_) => {
+                FailureKind::Internal
+            }
+        }
+    }
+
+    /// Whether this is a cancellation, from whichever crate it came.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Model(tessera_models::Error::Cancelled))
+    }
+
+    /// An [`Error::Io`] about `path`, for `map_err`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(cause: candle_core::Error) -> Self {
+        Self::Model(cause.into())
+    }
+}
+
+fn video_kind(error: &VideoError) -> FailureKind {
+    match error {
+        VideoError::Unknown { .. }
+        | VideoError::WrongContainer { .. }
+        | VideoError::CodecCannot { .. }
+        | VideoError::Size { .. }
+        | VideoError::Malformed { .. }
+        | VideoError::Truncated { .. }
+        | VideoError::Unpaired { .. } => FailureKind::Input,
+        VideoError::FrameSize { .. }
+        | VideoError::MetadataNul { .. }
+        | VideoError::Stopped { .. }
+        | VideoError::NoFrames { .. } => FailureKind::Internal,
+        _ => FailureKind::Output,
+    }
+}
+
+/// Whether a tensor library's message says that device memory ran out.
+fn is_out_of_memory(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("out of memory") || message.contains("out_of_memory")
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }

@@ -1,1 +1,377 @@
-//! (being written)
+//! What a request means on this machine: every default filled in, sizes checked, tokens, FLOPs, memory and time predicted, files
+//! named. A plan is made without reading a single weight, so it can be shown before anything is spent.
+
+pub mod cost;
+pub mod defaults;
+mod display;
+pub mod files;
+mod memory;
+pub mod rates;
+mod settled;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tessera_models::folder::ModelFolder;
+use tessera_models::geometry::{Geometry, Grid, Size};
+use tessera_models::text::{self, Tokenizer};
+
+use crate::events::Phase;
+use crate::machine::{Machine, dtype_name};
+use crate::request::{self, Request};
+use crate::settings::{self, Preset, Problem};
+use crate::{Error, Result, bundled, latents};
+pub use files::PlannedFile;
+pub(crate) use memory::bytes;
+pub use memory::{MemoryPlan, Refusal};
+use rates::{Conditions, Rates};
+pub use settled::Settled;
+
+/// A request resolved for one clip on one machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The request with every default filled in.
+    pub request: Request,
+    /// Which model.
+    pub model: PlannedModel,
+    /// Pixels and frames.
+    pub size: Size,
+    /// How long the clip plays.
+    pub seconds: f64,
+    /// `[1, C, T, h, w]` of the latents.
+    pub latent_shape: [usize; 5],
+    /// The video tokens.
+    pub grid: Grid,
+    /// Their number.
+    pub tokens: usize,
+    /// Text tokens of the prompt, its end mark included.
+    pub prompt_tokens: usize,
+    /// Text tokens of the negative prompt; `None` without guidance.
+    pub negative_tokens: Option<usize>,
+    /// Forwards of the transformer.
+    pub forwards: u64,
+    /// Work, peak memory and time by phase, in their order.
+    pub phases: Vec<PlannedPhase>,
+    /// Whether it fits.
+    pub memory: MemoryPlan,
+    /// What will be on disk.
+    pub files: Vec<PlannedFile>,
+    /// What a person should know before it starts.
+    pub warnings: Vec<String>,
+}
+
+/// The model of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedModel {
+    /// The folder's name; `toybox` for the bundled one.
+    pub name: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// Which weights: a hash of configs, tensor headers, sizes and sampled bytes.
+    pub fingerprint: String,
+    /// Numbers in all weights.
+    pub parameters: u64,
+}
+
+/// A phase as predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedPhase {
+    /// Which.
+    pub phase: Phase,
+    /// FLOPs; for loading bytes, for encoding the video pixels.
+    pub work: f64,
+    /// Bytes alive at its worst moment.
+    pub peak_bytes: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Whether the time rests on earlier runs here; otherwise it is a guess.
+    pub is_measured: bool,
+}
+
+impl Plan {
+    /// Resolves a request; times are guesses. See [`Plan::resolve_with`].
+    pub fn resolve(request: &Request, machine: &Machine) -> Result<Self> {
+        Self::resolve_with(request, machine, &Rates::default())
+    }
+
+    /// Resolves a request with the speeds measured so far.
+    ///
+    /// A clip that does not fit into memory is resolved all the same, so that it can be shown; [`Plan::check_memory`] refuses it.
+    pub fn resolve_with(request: &Request, machine: &Machine, rates: &Rates) -> Result<Self> {
+        let path = request.model.clone().map_or_else(bundled::model, Ok)?;
+        let problems = settings::validate(request);
+        if !problems.is_empty() {
+            return Err(Error::Settings(problems));
+        }
+        let folder = ModelFolder::open(&path)?;
+        Self::resolve_for(request, machine, rates, &folder)
+    }
+
+    /// As [`Plan::resolve_with`], for a folder that is open already.
+    pub fn resolve_for(
+        request: &Request,
+        machine: &Machine,
+        rates: &Rates,
+        folder: &ModelFolder,
+    ) -> Result<Self> {
+        let mut problems = settings::validate(request);
+        if request.count.is_some_and(|count| count > 1) {
+            problems.push(Problem::new(
+                "count",
+                "1 (a job is one clip; Request::variations splits)",
+                request.count.unwrap_or(1),
+            ));
+        }
+        let mut request = fill(request, machine, folder)?;
+        let size = size_of(&request);
+        problems.extend(size_problems(folder, size));
+        if !problems.is_empty() {
+            return Err(Error::Settings(problems));
+        }
+        let mut warnings = unknown_keys(&request);
+        let named = request.out.is_some();
+        files::settle_output(&mut request)?;
+        let settled = Settled::new(&request)?;
+        let geometry = Geometry::new(folder.transformer_config(), folder.vae_config())?;
+        let latent_shape = geometry.latent_shape(size)?;
+        let grid = geometry.grid(size)?;
+        check_initial(&settled, latent_shape)?;
+
+        let tokenizer = Tokenizer::load(folder)?;
+        let mut count = |what: &str, words: &str| -> Result<usize> {
+            let tokens = tokenizer.encode(&text::clean(words))?;
+            if tokens.truncated {
+                warnings.push(format!(
+                    "The {what} has {} tokens and the model reads {}: the last {} are not seen.",
+                    tokens.ids.len() + tokens.dropped,
+                    tokens.ids.len(),
+                    tokens.dropped
+                ));
+            }
+            Ok(tokens.ids.len())
+        };
+        let prompt_tokens = count("prompt", &settled.prompt)?;
+        let negative_tokens = if settled.is_guided() {
+            Some(count("negative prompt", &settled.negative)?)
+        } else {
+            None
+        };
+        if !settled.is_guided() && !settled.negative.is_empty() {
+            warnings.push(
+                "The negative prompt acts only with guidance above 1; it is not used.".into(),
+            );
+        }
+        let forwards = settled.steps as u64 * if settled.is_guided() { 2 } else { 1 };
+        let clip = cost::Clip {
+            grid,
+            latent: [latent_shape[2] as u64, latent_shape[3] as u64, latent_shape[4] as u64],
+            text: [prompt_tokens as u64, negative_tokens.unwrap_or(0) as u64],
+            forwards,
+            dtype: settled.dtype,
+            vae_dtype: settled.vae_dtype,
+        };
+        let inspection = folder.inspect();
+        let model = PlannedModel {
+            name: if bundled::is_bundled(folder.path()) { "toybox".into() } else { folder.name() },
+            path: folder.path().to_path_buf(),
+            fingerprint: folder.fingerprint().to_owned(),
+            parameters: inspection.parameters,
+        };
+        let weights = memory::Weights::of(&inspection, &settled);
+        let phases =
+            predict(folder, &settled, &clip, weights, (machine, rates), &model.fingerprint);
+        let files = files::planned(&settled, latent_shape);
+        if named && settled.out.is_file() {
+            warnings.push(format!("{} exists and will be replaced.", settled.out.display()));
+        }
+        let memory = MemoryPlan::new(&phases, machine, &settled);
+        Ok(Self {
+            seconds: size.frames as f64 / settled.fps.as_f64(),
+            tokens: grid.tokens(),
+            request,
+            model,
+            size,
+            latent_shape,
+            grid,
+            prompt_tokens,
+            negative_tokens,
+            forwards,
+            phases,
+            memory,
+            files,
+            warnings,
+        })
+    }
+
+    /// The settings as the types that a run works with.
+    pub fn settled(&self) -> Result<Settled> {
+        Settled::new(&self.request)
+    }
+
+    /// Refuses a plan that needs more memory than there is, unless the request overrides it.
+    pub fn check_memory(&self) -> Result<()> {
+        match &self.memory.refusal {
+            Some(refusal) if !self.request.override_memory.unwrap_or(false) => {
+                Err(Error::Memory(Box::new(refusal.clone())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Compares the phases' peaks with a machine again; for a plan whose phases were changed.
+    pub(crate) fn judge_memory(&mut self, machine: &Machine) -> Result<()> {
+        self.memory = MemoryPlan::new(&self.phases, machine, &self.settled()?);
+        Ok(())
+    }
+
+    /// The prediction of one phase.
+    pub fn phase(&self, phase: Phase) -> Option<&PlannedPhase> {
+        self.phases.iter().find(|planned| planned.phase == phase)
+    }
+
+    /// Predicted wall time of the whole job.
+    pub fn total_seconds(&self) -> f64 {
+        self.phases.iter().map(|phase| phase.seconds).sum()
+    }
+}
+
+/// The table's preset, where it is a value.
+fn preset(key: &str) -> Preset {
+    settings::setting(key).map_or(Preset::Absent(""), |row| row.default)
+}
+
+/// Every open setting filled in, except the output's name.
+fn fill(request: &Request, machine: &Machine, folder: &ModelFolder) -> Result<Request> {
+    let text = |key: &str| match preset(key) {
+        Preset::Text(text) => Some(text.to_owned()),
+        _ => None,
+    };
+    let switch = |key: &str| match preset(key) {
+        Preset::Bool(on) => Some(on),
+        _ => None,
+    };
+    let seed = match preset("seed") {
+        Preset::Int(seed) => Some(seed),
+        _ => None,
+    };
+    let defaults = defaults::of(folder);
+    let mut full = request.clone();
+    full.version = request::VERSION;
+    full.count = None;
+    full.width = full.width.or(Some(defaults.width));
+    full.height = full.height.or(Some(defaults.height));
+    full.frames = full.frames.or(Some(defaults.frames));
+    full.fps = full.fps.or(Some(defaults.fps));
+    full.steps = full.steps.or(Some(defaults.steps));
+    full.guidance = full.guidance.or(Some(defaults.guidance));
+    full.flow_shift = full.flow_shift.or(Some(folder.scheduler_config().default_shift()));
+    full.seed = full.seed.or(seed);
+    full.negative = full.negative.or_else(|| text("negative"));
+    full.sampler = full.sampler.or_else(|| text("sampler"));
+    full.attention = full.attention.or_else(|| text("attention"));
+    full.quality = full.quality.or_else(|| text("quality"));
+    full.override_memory = full.override_memory.or_else(|| switch("override_memory"));
+    full.save_latents = full.save_latents.or_else(|| switch("save_latents"));
+    full.save_frames = full.save_frames.or_else(|| switch("save_frames"));
+    let device = machine.device(full.device.as_deref().unwrap_or("auto"))?;
+    let dtype = machine.dtype(full.dtype.as_deref().unwrap_or("auto"), &device);
+    full.dtype = Some(dtype_name(dtype).into());
+    if matches!(full.vae_dtype.as_deref(), None | Some("auto")) {
+        full.vae_dtype = Some("f32".into()); // the VAE is a hundredth of the work and bf16 shows as banding
+    }
+    full.device = Some(device);
+    Ok(full)
+}
+
+fn size_of(request: &Request) -> Size {
+    let side = |value: Option<u32>| value.unwrap_or(0) as usize;
+    Size { width: side(request.width), height: side(request.height), frames: side(request.frames) }
+}
+
+/// Every side that the model cannot make, with the nearest that it can.
+fn size_problems(folder: &ModelFolder, size: Size) -> Vec<Problem> {
+    let Ok(geometry) = Geometry::new(folder.transformer_config(), folder.vae_config()) else {
+        return Vec::new();
+    };
+    let right = geometry.snap(size);
+    let alone = [
+        ("width", size.width, Size { width: size.width, ..right }),
+        ("height", size.height, Size { height: size.height, ..right }),
+        ("frames", size.frames, Size { frames: size.frames, ..right }),
+    ];
+    let wrong = alone
+        .into_iter()
+        .filter_map(|(key, got, size)| Some((key, got, geometry.check(size).err()?)));
+    wrong
+        .map(|(key, got, problem)| {
+            let (below, above) = problem.legal.around(got);
+            let nearest =
+                if below == above { below.to_string() } else { format!("{below} or {above}") };
+            let step = problem.legal.step;
+            let rule = if key == "frames" {
+                format!("one more than a multiple of {step}")
+            } else {
+                format!("a multiple of {step}")
+            };
+            Problem::new(key, format!("{rule} for this model (nearest: {nearest})"), got)
+        })
+        .collect()
+}
+
+fn unknown_keys(request: &Request) -> Vec<String> {
+    let told = |key: &String| {
+        format!("This build does not know the setting \"{key}\"; it is kept and has no effect.")
+    };
+    request.unknown.keys().map(told).collect()
+}
+
+fn check_initial(settled: &Settled, shape: [usize; 5]) -> Result<()> {
+    let Some(path) = &settled.initial_latents else { return Ok(()) };
+    let found = latents::read(path)?.latents;
+    if found.dims() == shape {
+        return Ok(());
+    }
+    let reason =
+        format!("expected latents of shape {shape:?} for {}, got {:?}", settled.size, found.dims());
+    Err(Error::Latents { path: path.clone(), reason })
+}
+
+/// Work, peak and time of each phase.
+fn predict(
+    folder: &ModelFolder,
+    settled: &Settled,
+    clip: &cost::Clip,
+    weights: memory::Weights,
+    (machine, rates): (&Machine, &Rates),
+    fingerprint: &str,
+) -> Vec<PlannedPhase> {
+    let work = cost::work(folder, clip);
+    let peaks = memory::peaks(weights, cost::activations(folder, clip), settled);
+    let pixels = (settled.size.width * settled.size.height * settled.size.frames) as f64;
+    let of_phase = |phase, work: f64, peak_bytes, dtype| {
+        let now = Conditions {
+            device: settled.device.clone(),
+            dtype: dtype_name(dtype).into(),
+            kernels: machine.kernels.clone(),
+            fingerprint: fingerprint.into(),
+        };
+        let measured = rates.measured(phase, &now);
+        let rate = measured.unwrap_or_else(|| rates::guess(phase, &now, machine.cores));
+        PlannedPhase {
+            phase,
+            work,
+            peak_bytes,
+            seconds: work / rate,
+            is_measured: measured.is_some(),
+        }
+    };
+    vec![
+        of_phase(Phase::EncodeText, work.encode_text, peaks.encode_text, settled.dtype),
+        of_phase(Phase::Load, weights.file_bytes as f64, peaks.load, settled.dtype),
+        of_phase(Phase::Denoise, work.denoise, peaks.denoise, settled.dtype),
+        of_phase(Phase::Decode, work.decode, peaks.decode, settled.vae_dtype),
+        of_phase(Phase::EncodeVideo, pixels, peaks.encode_video, settled.vae_dtype),
+    ]
+}

@@ -1,1 +1,218 @@
-//! (being written)
+//! What really ran, as opposed to what was asked: the sidecar beside every video.
+//!
+//! A fallback (to dense attention, to the CPU, to a slower kernel) is a line here, never silent. [`Embedded`] is the short form
+//! inside the video file itself; it holds no times and no file names, so that the same request gives the same bytes.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tessera_models::geometry::{Grid, Size};
+
+use crate::events::{Phase, WrittenFile};
+use crate::files::write_atomically;
+use crate::plan::{Plan, PlannedModel};
+use crate::request::Request;
+use crate::{Error, Result};
+
+/// Version of [`Receipt`] and [`Embedded`].
+pub const VERSION: u32 = 1;
+
+/// This program and its version, as files name it.
+pub fn program() -> String {
+    format!("tessera {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// One finished clip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Version of this format.
+    pub version: u32,
+    /// The program that made the clip.
+    pub program: String,
+    /// The request with every default filled in; sending it again makes the clip again.
+    pub request: Request,
+    /// Which weights.
+    pub model: PlannedModel,
+    /// Pixels and frames.
+    pub size: Size,
+    /// `[1, C, T, h, w]` of the latents.
+    pub latent_shape: [usize; 5],
+    /// The video tokens.
+    pub grid: Grid,
+    /// Text tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Text tokens of the negative prompt; `None` without guidance.
+    pub negative_tokens: Option<usize>,
+    /// Where it ran.
+    pub ran_on: RanOn,
+    /// Which kernels, by ranges of layers.
+    pub kernels: Vec<KernelUse>,
+    /// Which attention, by ranges of steps, layers and heads; empty when nothing was denoised.
+    pub attention: Vec<AttentionUse>,
+    /// Time of each phase that ran.
+    pub phases: Vec<PhaseTime>,
+    /// Largest resident memory of the process so far, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// What the plan predicted for it.
+    pub planned_peak_bytes: u64,
+    /// What was still in memory from the job before.
+    pub reused: Vec<String>,
+    /// Everything that did not run as asked, full sentences.
+    pub fallbacks: Vec<String>,
+    /// Everything that was warned of.
+    pub warnings: Vec<String>,
+    /// How the video was written.
+    pub video: VideoFacts,
+    /// What is on disk now.
+    pub files: Vec<WrittenFile>,
+}
+
+/// Where a clip ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RanOn {
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Number format of the transformer and the text encoder.
+    pub dtype: String,
+    /// Number format of the VAE.
+    pub vae_dtype: String,
+    /// Level of the CPU kernels.
+    pub kernels: String,
+    /// Threads that run at once.
+    pub cores: u32,
+}
+
+/// A kernel over a range of layers `[first, end)` of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelUse {
+    /// `transformer` or `vae`.
+    pub part: String,
+    /// The layers.
+    pub layers: [u64; 2],
+    /// `linear`, `attention`, `norm`, `conv`, …
+    pub kernel: String,
+    /// Device, level and number format: `cpu/avx512bf16/bf16`.
+    pub variant: String,
+}
+
+/// Self-attention over ranges `[first, end)` of steps, layers and heads, both guidance branches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttentionUse {
+    /// The method.
+    pub name: String,
+    /// `dense`, `fresh` (a map was estimated) or `cached` (an earlier map was used).
+    pub mode: String,
+    /// Steps.
+    pub steps: [u64; 2],
+    /// Layers.
+    pub layers: [u64; 2],
+    /// Heads.
+    pub heads: [u64; 2],
+    /// Calls.
+    pub calls: u64,
+    /// Share of the work that was asked for.
+    pub density_nominal: f64,
+    /// Share of the work that was done.
+    pub density_exact: f64,
+    /// Time in the attention itself.
+    pub attend_seconds: f64,
+    /// Time in estimating what to attend to.
+    pub estimate_seconds: f64,
+}
+
+/// How long a phase took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    /// Which.
+    pub phase: Phase,
+    /// Wall time.
+    pub seconds: f64,
+    /// What the plan predicted.
+    pub planned_seconds: f64,
+    /// Work in the plan's unit for this phase; 0 when it was skipped because its result was at hand.
+    pub work: f64,
+}
+
+/// How the video was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoFacts {
+    /// The codec.
+    pub codec: String,
+    /// The encoder that did it.
+    pub encoder: String,
+    /// Pixel format inside.
+    pub pixel_format: String,
+    /// Frames written.
+    pub frames: u64,
+}
+
+/// What is written into the video file: enough to make it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// Version of this format.
+    pub version: u32,
+    /// The program that made the clip.
+    pub program: String,
+    /// The resolved request without `out`, and without `model` when that was the bundled one.
+    pub request: Request,
+    /// The model's name.
+    pub model: String,
+    /// Which weights.
+    pub fingerprint: String,
+}
+
+impl Embedded {
+    /// The short form for a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let request = Request { out: None, ..plan.request.clone() };
+        Self {
+            version: VERSION,
+            program: program(),
+            request,
+            model: plan.model.name.clone(),
+            fingerprint: plan.model.fingerprint.clone(),
+        }
+    }
+
+    /// As JSON, keys in a fixed order.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Unreadable {
+            what: "settings to embed".into(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl Receipt {
+    /// Writes the sidecar whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let unreadable = |error: serde_json::Error| Error::Unreadable {
+            what: "receipt".into(),
+            reason: error.to_string(),
+        };
+        let mut text = serde_json::to_string_pretty(self).map_err(unreadable)?;
+        text.push('\n');
+        Ok(write_atomically(path, |file| std::io::Write::write_all(file, text.as_bytes()))?)
+    }
+
+    /// Reads a sidecar.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        serde_json::from_str(&text).map_err(|error| Error::Unreadable {
+            what: path.display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Wall time of the job.
+    pub fn seconds(&self) -> f64 {
+        self.phases.iter().map(|phase| phase.seconds).sum()
+    }
+}
+
+/// Largest resident memory of this process so far, where the system tells.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}

@@ -1,1 +1,249 @@
-//! (being written)
+//! What a person asks for, as typed: only the prompt is always there, all else may be left to the plan.
+//!
+//! Requests live long: in sidecars, in video files, in the history. So they carry a version, and keys that this build does not
+//! know (written by a newer one, or by a plug-in) come back unchanged when the request is written again.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// The version that this build writes. It reads all up to this one.
+pub const VERSION: u32 = 1;
+
+/// One request. `None` leaves a setting to the plan; [`crate::settings::SETTINGS`] tells what each field means and may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Request {
+    /// Version of the format; a newer one than [`VERSION`] is refused.
+    #[serde(deserialize_with = "known_version")]
+    pub version: u32,
+    /// What the clip shows.
+    pub prompt: String,
+    /// What it should not show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative: Option<String>,
+    /// Checkpoint folder; `None` is the bundled model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Frames of the clip, 4k + 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
+    /// Frames shown in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Denoising steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    /// Scale of classifier-free guidance; 1 or less is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<f64>,
+    /// Shift of the noise schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow_shift: Option<f64>,
+    /// Name of the sampler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+    /// Seed of the starting noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// How many clips, with seeds counting up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// A safetensors file to start from instead of noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_latents: Option<PathBuf>,
+    /// Name of the self-attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// `auto`, `f32` or `bf16`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// `auto`, `f32` or `bf16`, for the VAE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vae_dtype: Option<String>,
+    /// Run even when memory is predicted not to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_memory: Option<bool>,
+    /// The video file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+    /// Name of the codec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// `draft`, `good`, `high`, `lossless` or 0 to 100 as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<String>,
+    /// Keep the latents beside the finished video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_latents: Option<bool>,
+    /// Write PNG frames too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_frames: Option<bool>,
+    /// Keys that this build does not know, kept as they are.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            prompt: String::new(),
+            negative: None,
+            model: None,
+            width: None,
+            height: None,
+            frames: None,
+            fps: None,
+            steps: None,
+            guidance: None,
+            flow_shift: None,
+            sampler: None,
+            seed: None,
+            count: None,
+            initial_latents: None,
+            attention: None,
+            device: None,
+            dtype: None,
+            vae_dtype: None,
+            override_memory: None,
+            out: None,
+            codec: None,
+            quality: None,
+            save_latents: None,
+            save_frames: None,
+            unknown: Map::new(),
+        }
+    }
+}
+
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    let version = u32::deserialize(deserializer)?;
+    if version == 0 || version > VERSION {
+        return Err(de::Error::custom(format!(
+            "this request has version {version}; this build of Tessera reads versions 1 to {VERSION}: use a newer Tessera"
+        )));
+    }
+    Ok(version)
+}
+
+impl Request {
+    /// Reads a request from JSON; also takes a sidecar or a video's metadata, which hold it under `request`.
+    /// `what` names the text in errors.
+    pub fn from_json(text: &str, what: &str) -> Result<Self> {
+        let unreadable = |reason: serde_json::Error| Error::Unreadable {
+            what: what.into(),
+            reason: reason.to_string(),
+        };
+        let mut value: Value = serde_json::from_str(text).map_err(unreadable)?;
+        if let Some(inner) = value.get_mut("request").filter(|inner| inner.is_object()) {
+            value = inner.take();
+        }
+        serde_json::from_value(value).map_err(unreadable)
+    }
+
+    /// Reads a request from a JSON file; see [`Request::from_json`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Self::from_json(&text, &path.display().to_string())
+    }
+
+    /// One request for each clip of `count`: seeds count up, and where a file was named each gets `-s<seed>` before the ending.
+    #[must_use]
+    pub fn variations(&self) -> Vec<Self> {
+        let count = self.count.unwrap_or(1);
+        let first = self.seed.unwrap_or(0);
+        (0..u64::from(count))
+            .map(|index| {
+                let seed = first.wrapping_add(index);
+                let out = match (&self.out, count) {
+                    (Some(path), 2..) => Some(with_seed(path, seed)),
+                    (out, _) => out.clone(),
+                };
+                Self { seed: Some(seed), count: None, out, ..self.clone() }
+            })
+            .collect()
+    }
+}
+
+/// `clip.mp4` → `clip-s7.mp4`.
+fn with_seed(path: &Path, seed: u64) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match path.extension() {
+        Some(ending) => format!("{stem}-s{seed}.{}", ending.to_string_lossy()),
+        None => format!("{stem}-s{seed}"),
+    };
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_survive_a_round_trip() {
+        let text =
+            r#"{"version":1,"prompt":"a ball","steps":3,"sparsity":{"density":0.15},"note":"hi"}"#;
+        let request = Request::from_json(text, "test").unwrap();
+        assert_eq!(request.steps, Some(3));
+        assert_eq!(request.unknown.len(), 2);
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_with_what_to_do() {
+        let error = Request::from_json(r#"{"version":7,"prompt":"a"}"#, "clip.mp4.json")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("clip.mp4.json"), "{error}");
+        assert!(
+            error.contains("version 7")
+                && error.contains("versions 1 to 1")
+                && error.contains("newer"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_sidecar_holds_its_request() {
+        let request =
+            Request::from_json(r#"{"version":9,"request":{"prompt":"x","seed":4}}"#, "s").unwrap();
+        assert_eq!((request.prompt.as_str(), request.seed), ("x", Some(4)));
+        assert!(Request::from_json("not json", "s").unwrap_err().to_string().starts_with("s: "));
+    }
+
+    #[test]
+    fn variations_count_seeds_up_and_never_share_a_file() {
+        let request = Request {
+            seed: Some(5),
+            count: Some(3),
+            out: Some("a/clip.mp4".into()),
+            ..Request::default()
+        };
+        let all = request.variations();
+        let seen: Vec<_> = all.iter().map(|r| (r.seed, r.out.clone())).collect();
+        assert_eq!(
+            seen,
+            [
+                (Some(5), Some("a/clip-s5.mp4".into())),
+                (Some(6), Some("a/clip-s6.mp4".into())),
+                (Some(7), Some("a/clip-s7.mp4".into())),
+            ]
+        );
+        let one = Request { out: Some("clip.mp4".into()), ..Request::default() }.variations();
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].out, Some("clip.mp4".into()));
+    }
+}

@@ -1,1 +1,184 @@
-//! (being written)
+//! One clip from request to file: encode text → load → denoise → save latents → decode into the video encoder → receipt.
+//!
+//! Each phase is a file of its own below. They are tied together here, where it is also decided what stays in memory: the
+//! transformer and the decoder do, for the next clip of the same model; text rows do, for the same prompts; the text encoder never.
+
+mod decode;
+mod denoise;
+mod finish;
+mod load;
+mod sink;
+#[cfg(test)]
+pub(crate) mod testing;
+mod text;
+
+use std::path::Path;
+
+use candle_core::Tensor;
+use tessera_models::folder::ModelFolder;
+
+use crate::engine::{Job, Studio};
+use crate::events::{FileRole, Phase, WrittenFile};
+use crate::latents::{self, Description};
+use crate::plan::{Plan, Settled, files};
+use crate::receipt::{AttentionUse, Receipt, program};
+use crate::request::Request;
+use crate::resume::Changes;
+use crate::{Result, bundled, video};
+use decode::Pictures;
+
+/// Makes one clip.
+pub(crate) fn generate(
+    studio: &mut Studio,
+    job: &mut Job<'_>,
+    request: &Request,
+) -> Result<Receipt> {
+    job.check()?;
+    let (folder, plan, settled) = prepare(studio, job, request)?;
+    preflight(&plan, &settled)?;
+    let mut reused = Vec::new();
+    let rows = text::rows(studio, job, &folder, &plan, &settled, &mut reused)?;
+    load::models(studio, job, &folder, &plan, &settled, true, &mut reused)?;
+    let (latents, attention) = denoise::run(studio, job, &folder, &plan, &settled, &rows)?;
+    let saved = save(job, &plan, &settled, &latents)?;
+    let receipt = show(studio, job, &plan, &settled, &latents, (attention, reused))?;
+    if !settled.save_latents && std::fs::remove_file(&saved).is_ok() {
+        job.removed(&saved);
+    }
+    finish::keep(studio, job, receipt)
+}
+
+/// Decodes saved latents again.
+pub(crate) fn resume(
+    studio: &mut Studio,
+    job: &mut Job<'_>,
+    path: &Path,
+    changes: &Changes,
+) -> Result<Receipt> {
+    job.check()?;
+    let (saved, request) = crate::resume::request(path, changes)?;
+    let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
+    job.holds(WrittenFile { what: FileRole::Latents, path: path.to_path_buf(), bytes });
+    let (folder, mut plan, settled) = prepare_as(studio, job, &request, |plan| {
+        plan.phases.retain(|phase| !matches!(phase.phase, Phase::EncodeText | Phase::Denoise));
+        plan.files.retain(|file| file.what != FileRole::Latents);
+    })?;
+    if let Some(description) = &saved.description
+        && description.fingerprint != plan.model.fingerprint
+    {
+        job.warn(format!(
+            "These latents were made by {} with other weights (fingerprint {} against {}); decoding them with {} may not show what they hold.",
+            description.model,
+            short(&description.fingerprint),
+            short(&plan.model.fingerprint),
+            plan.model.name
+        ));
+    }
+    check_shape(path, &saved.latents, &plan)?;
+    preflight(&plan, &settled)?;
+    let mut reused = Vec::new();
+    load::models(studio, job, &folder, &plan, &settled, false, &mut reused)?;
+    plan.negative_tokens = plan.negative_tokens.filter(|_| settled.is_guided());
+    let receipt = show(studio, job, &plan, &settled, &saved.latents, (Vec::new(), reused))?;
+    finish::keep(studio, job, receipt)
+}
+
+fn prepare(
+    studio: &mut Studio,
+    job: &mut Job<'_>,
+    request: &Request,
+) -> Result<(ModelFolder, Plan, Settled)> {
+    prepare_as(studio, job, request, |_| ())
+}
+
+/// Opens the folder, resolves the request, tells the plan and refuses what does not fit.
+fn prepare_as(
+    studio: &mut Studio,
+    job: &mut Job<'_>,
+    request: &Request,
+    change: impl FnOnce(&mut Plan),
+) -> Result<(ModelFolder, Plan, Settled)> {
+    let path = request.model.clone().map_or_else(bundled::model, Ok)?;
+    let folder = ModelFolder::open(&path)?;
+    let machine = studio.machine();
+    let mut plan = Plan::resolve_for(request, &machine, &studio.rates(), &folder)?;
+    change(&mut plan);
+    plan.judge_memory(&machine)?;
+    job.planned(&plan);
+    plan.check_memory()?;
+    if let Some(refusal) = &plan.memory.refusal {
+        job.warn(format!("Memory is predicted not to do, and that was overridden: {refusal}"));
+    }
+    let settled = plan.settled()?;
+    Ok((folder, plan, settled))
+}
+
+/// Finds out before any work whether everything that will be written can be.
+fn preflight(plan: &Plan, settled: &Settled) -> Result<()> {
+    for file in &plan.files {
+        if file.what == FileRole::Latents {
+            crate::files::check_writable(crate::files::folder_of(&file.path), file.bytes)?;
+        }
+    }
+    let frames = plan.size.frames as u64;
+    video::preflight(&sink::video_plan(plan, settled)?, frames)?;
+    if settled.save_frames {
+        video::preflight(&sink::frames_plan(plan, settled)?, frames)?;
+    }
+    Ok(())
+}
+
+/// Puts the latents on disk; from here on nothing that fails costs the denoising.
+fn save(
+    job: &mut Job<'_>,
+    plan: &Plan,
+    settled: &Settled,
+    clip: &Tensor,
+) -> Result<std::path::PathBuf> {
+    let path = files::latents_of(&settled.out);
+    let description = Description {
+        version: 1,
+        program: program(),
+        // Where the video goes is no part of what the latents are; without it equal requests give equal files.
+        request: Request { out: None, ..plan.request.clone() },
+        model: plan.model.name.clone(),
+        fingerprint: plan.model.fingerprint.clone(),
+        sampler: settled.sampler.name().into(),
+        shape: plan.latent_shape,
+    };
+    latents::save(&path, clip, &description)?;
+    let bytes = std::fs::metadata(&path).map(|file| file.len()).unwrap_or_default();
+    job.wrote(FileRole::Latents, &path, bytes);
+    Ok(path)
+}
+
+/// Latents to finished files, and the receipt of the whole.
+fn show(
+    studio: &mut Studio,
+    job: &mut Job<'_>,
+    plan: &Plan,
+    settled: &Settled,
+    clip: &Tensor,
+    (attention, reused): (Vec<AttentionUse>, Vec<String>),
+) -> Result<Receipt> {
+    let Pictures { video } = decode::run(studio, job, plan, settled, clip)?;
+    Ok(finish::receipt(studio, job, plan, settled, &video, (attention, reused)))
+}
+
+fn check_shape(path: &Path, latents: &Tensor, plan: &Plan) -> Result<()> {
+    if latents.dims() == plan.latent_shape {
+        return Ok(());
+    }
+    let reason = format!(
+        "expected shape {:?} for {}, got {:?}",
+        plan.latent_shape,
+        plan.size,
+        latents.dims()
+    );
+    Err(crate::Error::Latents { path: path.into(), reason })
+}
+
+/// The first digits of a fingerprint, as people compare them.
+fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
+}

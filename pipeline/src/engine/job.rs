@@ -1,0 +1,250 @@
+//! A job as the run sees it: it tells what happens, keeps time, and hears when to stop.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use tessera_models::watch::Watch;
+
+use super::Inbox;
+use crate::events::{Event, EventKind, FileRole, JobId, Phase, WrittenFile};
+use crate::plan::Plan;
+use crate::receipt::{PhaseTime, Receipt};
+use crate::{Error, Result};
+
+/// Progress is sent at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+
+/// One running job.
+pub(crate) struct Job<'a> {
+    id: JobId,
+    inbox: &'a mut Inbox,
+    events: &'a Sender<Event>,
+    /// Predicted seconds of the phases, in their order.
+    planned: Vec<(Phase, f64, f64)>,
+    now: Option<Running>,
+    times: Vec<PhaseTime>,
+    kept: Vec<WrittenFile>,
+    warnings: Vec<String>,
+    is_stopped: bool,
+}
+
+/// The phase that runs.
+struct Running {
+    phase: Phase,
+    of: u64,
+    started: Instant,
+    told: Instant,
+    is_skipped: bool,
+}
+
+/// Whether a job goes on.
+type Stop = ControlFlow<()>;
+
+impl<'a> Job<'a> {
+    pub(crate) fn new(id: JobId, inbox: &'a mut Inbox, events: &'a Sender<Event>) -> Self {
+        Self {
+            id,
+            inbox,
+            events,
+            planned: Vec::new(),
+            now: None,
+            times: Vec::new(),
+            kept: Vec::new(),
+            warnings: Vec::new(),
+            is_stopped: false,
+        }
+    }
+
+    /// Sends an event and waits for room. Nobody reading is no reason to stop.
+    pub(crate) fn tell(&self, kind: EventKind) {
+        let _ = self.events.send(Event { job: self.id, kind });
+    }
+
+    /// Sends a warning and remembers it for the receipt.
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        tracing::warn!("{text}");
+        self.warnings.push(text.clone());
+        self.tell(EventKind::Warning { text });
+    }
+
+    /// Tells the plan and its warnings.
+    pub(crate) fn planned(&mut self, plan: &Plan) {
+        self.planned =
+            plan.phases.iter().map(|phase| (phase.phase, phase.seconds, phase.work)).collect();
+        self.tell(EventKind::Planned { plan: Box::new(plan.clone()) });
+        for warning in plan.warnings.clone() {
+            self.warn(warning);
+        }
+    }
+
+    /// Whether someone asked this job to stop.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.is_stopped = self.is_stopped || self.inbox.stops(self.id);
+        if self.is_stopped { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Starts a phase of `of` parts.
+    pub(crate) fn start(&mut self, phase: Phase, of: u64) {
+        let now = Instant::now();
+        self.now = Some(Running { phase, of, started: now, told: now, is_skipped: false });
+        self.tell(EventKind::PhaseStarted { phase, of });
+    }
+
+    /// Says that the running phase had nothing to do, so that its time is no measure of speed.
+    pub(crate) fn skip(&mut self) {
+        if let Some(running) = &mut self.now {
+            running.is_skipped = true;
+        }
+    }
+
+    /// Tells progress of the running phase, if it is time to, and hears whether to stop.
+    pub(crate) fn progress(&mut self, done: u64) -> Stop {
+        if let Some(running) = &mut self.now
+            && running.told.elapsed() >= PROGRESS_EVERY
+        {
+            running.told = Instant::now();
+            let kind = progress(running, done, &self.planned);
+            let _ = self.events.try_send(Event { job: self.id, kind }); // a full channel has older progress in it
+        }
+        match self.check() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Ends the running phase.
+    pub(crate) fn finish(&mut self) {
+        let Some(running) = self.now.take() else { return };
+        let elapsed = running.started.elapsed();
+        let (seconds, work) = planned(&self.planned, running.phase);
+        self.tell(progress(&running, running.of, &self.planned));
+        self.tell(EventKind::PhaseFinished {
+            phase: running.phase,
+            elapsed_ms: elapsed.as_millis() as u64,
+        });
+        self.times.push(PhaseTime {
+            phase: running.phase,
+            seconds: elapsed.as_secs_f64(),
+            planned_seconds: seconds,
+            work: if running.is_skipped { 0.0 } else { work },
+        });
+    }
+
+    /// A watch that counts `share` parts of the running phase from `base` on.
+    pub(crate) fn watch(&mut self, base: u64, share: u64) -> PartWatch<'_, 'a> {
+        PartWatch { job: self, base, share }
+    }
+
+    /// A file is complete: tells so and keeps it in mind for whatever comes.
+    pub(crate) fn wrote(&mut self, what: FileRole, path: &std::path::Path, bytes: u64) {
+        let file = WrittenFile { what, path: path.to_path_buf(), bytes };
+        self.kept.retain(|kept| kept.path != file.path);
+        self.kept.push(file.clone());
+        if what == FileRole::Latents {
+            self.tell(EventKind::LatentsSaved { path: path.to_path_buf() });
+        }
+        self.tell(EventKind::FileWritten { file });
+    }
+
+    /// A file of this job is not there any more.
+    pub(crate) fn removed(&mut self, path: &std::path::Path) {
+        self.kept.retain(|kept| kept.path != path);
+    }
+
+    /// A file that was there before and stays, such as the latents that are decoded again.
+    pub(crate) fn holds(&mut self, file: WrittenFile) {
+        self.kept.push(file);
+    }
+
+    /// Times of the phases so far.
+    pub(crate) fn times(&self) -> Vec<PhaseTime> {
+        self.times.clone()
+    }
+
+    /// Warnings so far.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// Files so far.
+    pub(crate) fn files(&self) -> Vec<WrittenFile> {
+        self.kept.clone()
+    }
+
+    /// Sends the last event.
+    pub(crate) fn end(self, outcome: Result<Receipt>) {
+        let kind = match outcome {
+            Ok(receipt) => EventKind::Finished { receipt: Box::new(receipt) },
+            Err(error) if error.is_cancelled() => EventKind::Cancelled { kept: self.kept.clone() },
+            Err(error) => EventKind::Failed {
+                kind: error.kind(),
+                error: with_causes(&error),
+                kept: self.kept.clone(),
+            },
+        };
+        self.tell(kind);
+    }
+}
+
+/// Seconds and work that the plan gives a phase.
+fn planned(planned: &[(Phase, f64, f64)], phase: Phase) -> (f64, f64) {
+    planned
+        .iter()
+        .find(|(which, ..)| *which == phase)
+        .map_or((0.0, 0.0), |(_, seconds, work)| (*seconds, *work))
+}
+
+/// The event for `done` parts, with the time left: by the rate so far once there is one, by the plan before.
+fn progress(running: &Running, done: u64, plan: &[(Phase, f64, f64)]) -> EventKind {
+    let elapsed = running.started.elapsed().as_secs_f64();
+    let left = if done == 0 {
+        (planned(plan, running.phase).0 - elapsed).max(0.0)
+    } else {
+        elapsed * (running.of.saturating_sub(done)) as f64 / done as f64
+    };
+    let later: f64 = plan
+        .iter()
+        .filter(|(phase, ..)| *phase > running.phase)
+        .map(|(_, seconds, _)| seconds)
+        .sum();
+    let in_ms = |seconds: f64| (seconds * 1000.0) as u64;
+    EventKind::Progress {
+        phase: running.phase,
+        done,
+        of: running.of,
+        elapsed_ms: in_ms(elapsed),
+        eta_ms: Some(in_ms(left)),
+        job_eta_ms: Some(in_ms(left + later)),
+    }
+}
+
+/// An error and its causes in one text, without saying anything twice.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let words = source.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = source.source();
+    }
+    text
+}
+
+/// Turns ticks of a call into progress of the running phase.
+pub(crate) struct PartWatch<'j, 'a> {
+    job: &'j mut Job<'a>,
+    base: u64,
+    share: u64,
+}
+
+impl Watch for PartWatch<'_, '_> {
+    fn tick(&mut self, done: usize, of: usize) -> Stop {
+        let part = self.share * done as u64 / (of as u64).max(1);
+        self.job.progress(self.base + part.min(self.share))
+    }
+}

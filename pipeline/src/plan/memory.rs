@@ -1,0 +1,150 @@
+//! Whether a clip fits: weights that are in memory in each phase, what a phase needs beside them, and the refusal.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tessera_models::folder::Inspection;
+
+use super::cost::Activations;
+use super::{PlannedPhase, Settled};
+use crate::events::Phase;
+use crate::machine::Machine;
+
+/// The program itself, its libraries and thread stacks.
+const PROGRAM: u64 = 80 << 20;
+/// Decoded frames that wait for the video encoder, and what the encoder looks ahead, in frames.
+const FRAMES_IN_ENCODER: u64 = 64;
+
+/// Bytes of weights in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Weights {
+    transformer: u64,
+    vae: u64,
+    /// Of the transformer and the VAE on disk: what loading reads.
+    pub(super) file_bytes: u64,
+}
+
+impl Weights {
+    pub(super) fn of(inspection: &Inspection, settled: &Settled) -> Self {
+        let part = |name: &str| inspection.parts.iter().find(|part| part.component == name);
+        let numbers = |name: &str| part(name).map_or(0, |part| part.parameters);
+        let bytes = |name: &str| part(name).map_or(0, |part| part.bytes);
+        let (size, vae_size) =
+            (settled.dtype.size_in_bytes() as u64, settled.vae_dtype.size_in_bytes() as u64);
+        Self {
+            transformer: numbers("transformer") * size,
+            vae: numbers("vae") * vae_size,
+            file_bytes: bytes("transformer") + bytes("vae"),
+        }
+    }
+}
+
+/// Peak bytes by phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peaks {
+    pub(super) encode_text: u64,
+    pub(super) load: u64,
+    pub(super) denoise: u64,
+    pub(super) decode: u64,
+    pub(super) encode_video: u64,
+}
+
+/// The text encoder is gone before the transformer comes; the transformer stays for the next clip.
+pub(super) fn peaks(weights: Weights, activations: Activations, settled: &Settled) -> Peaks {
+    let frame = (settled.size.width * settled.size.height) as u64 * 3;
+    let encoder = frame * FRAMES_IN_ENCODER.min(settled.size.frames as u64);
+    let resident = PROGRAM + weights.transformer + weights.vae;
+    Peaks {
+        encode_text: PROGRAM + activations.encode_text,
+        load: resident + weights.transformer / 50, // one tensor as read, before it is converted and packed
+        denoise: resident + activations.denoise,
+        decode: resident + activations.decode + encoder,
+        encode_video: resident + encoder,
+    }
+}
+
+/// What memory a plan takes and whether there is enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPlan {
+    /// Bytes at the worst moment.
+    pub peak_bytes: u64,
+    /// The phase of that moment.
+    pub peak_phase: Phase,
+    /// Bytes there are.
+    pub available_bytes: u64,
+    /// Why it will not do; `None` when it will.
+    pub refusal: Option<Refusal>,
+}
+
+/// A plan that does not fit, with the numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Bytes at the worst moment.
+    pub needed: u64,
+    /// Bytes there are.
+    pub available: u64,
+    /// The phase of the worst moment.
+    pub phase: Phase,
+    /// Every phase's peak.
+    pub phases: Vec<(Phase, u64)>,
+    /// What would help, full sentences.
+    pub advice: String,
+}
+
+impl MemoryPlan {
+    pub(super) fn new(phases: &[PlannedPhase], machine: &Machine, settled: &Settled) -> Self {
+        let worst = phases.iter().max_by_key(|phase| phase.peak_bytes);
+        let (needed, phase) =
+            worst.map_or((0, Phase::Load), |worst| (worst.peak_bytes, worst.phase));
+        let available = machine.memory.available;
+        // On a GPU the driver is the judge; its free memory is not known here.
+        let refusal = (settled.device == "cpu" && needed > available).then(|| Refusal {
+            needed,
+            available,
+            phase,
+            phases: phases.iter().map(|phase| (phase.phase, phase.peak_bytes)).collect(),
+            advice: advice(phase, settled),
+        });
+        Self { peak_bytes: needed, peak_phase: phase, available_bytes: available, refusal }
+    }
+}
+
+fn advice(phase: Phase, settled: &Settled) -> String {
+    let mut ways = Vec::new();
+    if matches!(phase, Phase::Denoise | Phase::Decode | Phase::EncodeVideo) {
+        ways.push("a smaller size or fewer frames");
+    }
+    let is_f32 = settled.dtype == candle_core::DType::F32;
+    if phase != Phase::Decode && is_f32 {
+        ways.push("dtype bf16, which halves the weights");
+    }
+    if phase == Phase::Decode && settled.vae_dtype == candle_core::DType::F32 {
+        ways.push("vae-dtype bf16");
+    }
+    ways.push("closing other programs");
+    format!("What helps: {}; --override-memory runs it anyway.", ways.join(", "))
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "This clip needs about {} of memory at its peak ({}) and {} are available.",
+            bytes(self.needed),
+            self.phase,
+            bytes(self.available)
+        )?;
+        let phases: Vec<_> =
+            self.phases.iter().map(|(phase, peak)| format!("{phase} {}", bytes(*peak))).collect();
+        write!(f, " By phase: {}. {}", phases.join(", "), self.advice)
+    }
+}
+
+/// Bytes for people: "512 MB", "29.4 GB" (powers of 1000).
+pub(crate) fn bytes(count: u64) -> String {
+    match count {
+        0..1_000_000 => format!("{} kB", count.div_ceil(1000)),
+        1_000_000..1_000_000_000 => format!("{} MB", count / 1_000_000),
+        _ => format!("{:.1} GB", count as f64 / 1e9),
+    }
+}

@@ -1,0 +1,109 @@
+//! Noise to latents: each step is one forward with the prompt, one with the negative prompt when guided, and the sampler's sum.
+//!
+//! With v_c and v_u the two velocities and g the guidance, v = v_u + g·(v_c − v_u); latents and sums are F32 throughout. The
+//! velocity of every step must be finite: broken weights are told at the first step, not by a black clip at the end.
+
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use tessera_models::attention::{Branch, SelfAttention};
+use tessera_models::finite::is_finite;
+use tessera_models::folder::ModelFolder;
+use tessera_models::guidance::combine;
+use tessera_models::text::TextRows;
+
+use crate::attention::{self, Watched};
+use crate::engine::{Job, Studio};
+use crate::events::{EventKind, Phase};
+use crate::plan::{Plan, Settled};
+use crate::receipt::AttentionUse;
+use crate::{Error, Result, latents, noise};
+
+/// The denoised latents `[1, C, T, h, w]` F32 on the device, and which attention made them.
+pub(super) fn run(
+    studio: &Studio,
+    job: &mut Job<'_>,
+    folder: &ModelFolder,
+    plan: &Plan,
+    settled: &Settled,
+    rows: &[TextRows],
+) -> Result<(Tensor, Vec<AttentionUse>)> {
+    let missing = || Error::Thread("the model was not loaded before denoising".into());
+    let seat = studio.resident.as_ref().ok_or_else(missing)?;
+    let (_, transformer) = seat.transformer.as_ref().ok_or_else(missing)?;
+    let layers = transformer.config().num_layers as u64;
+    job.start(Phase::Denoise, plan.forwards * layers);
+
+    let (mut attention, tally) = Watched::new(attention::by_name(&settled.attention)?);
+    let mut sampler = settled.sampler.build(
+        folder.scheduler_config(),
+        settled.steps,
+        Some(settled.flow_shift),
+    )?;
+    let timesteps = sampler.timesteps().to_vec();
+    let sigmas = sampler.sigmas().to_vec();
+    let modulations = transformer.prepare_steps(&timesteps)?;
+    let contexts = rows
+        .iter()
+        .map(|rows| transformer.prepare_text(rows))
+        .collect::<tessera_models::Result<Vec<_>>>()?;
+    let branches: Vec<_> = [Branch::Cond, Branch::Uncond].into_iter().zip(&contexts).collect();
+    let mut sample = start(settled, plan.latent_shape, &seat.device)?;
+    attention.begin_clip(&transformer.sequence(plan.grid))?;
+
+    let of = timesteps.len();
+    let mut forwards = 0;
+    for (index, modulation) in modulations.iter().enumerate() {
+        let started = Instant::now();
+        attention.begin_step(index, of, sigmas[index])?;
+        let mut velocities = Vec::with_capacity(branches.len());
+        for (branch, context) in &branches {
+            let mut watch = job.watch(forwards * layers, layers);
+            velocities.push(transformer.forward(
+                &sample,
+                modulation,
+                context,
+                *branch,
+                &mut attention,
+                &mut watch,
+            )?);
+            forwards += 1;
+        }
+        let velocity = match velocities.as_slice() {
+            [cond, uncond] => combine(cond, uncond, settled.guidance)?,
+            [only] => only.clone(),
+            _ => return Err(missing()),
+        };
+        if !is_finite(&velocity)? {
+            return Err(not_finite(index));
+        }
+        sample = sampler.step(&velocity, &sample)?;
+        job.tell(EventKind::Step {
+            index: index as u64,
+            of: of as u64,
+            sigma: sigmas[index],
+            next_sigma: sigmas[index + 1],
+            elapsed_ms: started.elapsed().as_millis() as u64,
+        });
+    }
+    job.finish();
+    Ok((sample, tally.entries(&settled.attention)))
+}
+
+fn not_finite(step: usize) -> Error {
+    let what = "the transformer's velocity (its weights are damaged, or do not fit the number format: try dtype f32)";
+    tessera_models::Error::NotFinite { what: what.into(), step: Some(step) }.into()
+}
+
+/// Where the clip starts: noise from the seed, or the tensor of a file.
+fn start(settled: &Settled, shape: [usize; 5], device: &Device) -> Result<Tensor> {
+    let tensor = match &settled.initial_latents {
+        Some(path) => latents::read(path)?.latents,
+        None => Tensor::from_vec(
+            noise::torch_randn(settled.seed, &shape),
+            shape.to_vec(),
+            &Device::Cpu,
+        )?,
+    };
+    Ok(tensor.to_device(device)?)
+}

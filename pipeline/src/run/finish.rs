@@ -1,0 +1,128 @@
+//! The end of a clip: receipt, sidecar, history.
+
+use tessera_kernels::cpu::level;
+
+use crate::Result;
+use crate::engine::{Job, Studio};
+use crate::events::FileRole;
+use crate::machine::dtype_name;
+use crate::plan::{Plan, Settled, files};
+use crate::receipt::{self, AttentionUse, KernelUse, RanOn, Receipt, VideoFacts, peak_memory};
+use crate::video::VideoFile;
+
+/// What ran.
+pub(super) fn receipt(
+    studio: &Studio,
+    job: &Job<'_>,
+    plan: &Plan,
+    settled: &Settled,
+    video: &VideoFile,
+    (attention, reused): (Vec<AttentionUse>, Vec<String>),
+) -> Receipt {
+    let ran_on = RanOn {
+        device: settled.device.clone(),
+        dtype: dtype_name(settled.dtype).into(),
+        vae_dtype: dtype_name(settled.vae_dtype).into(),
+        kernels: level().name().into(),
+        cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+    };
+    let layers = studio
+        .resident
+        .as_ref()
+        .and_then(|resident| resident.transformer.as_ref())
+        .map_or(0, |(_, transformer)| transformer.config().num_layers as u64);
+    Receipt {
+        version: receipt::VERSION,
+        program: receipt::program(),
+        request: plan.request.clone(),
+        model: plan.model.clone(),
+        size: plan.size,
+        latent_shape: plan.latent_shape,
+        grid: plan.grid,
+        prompt_tokens: plan.prompt_tokens,
+        negative_tokens: plan.negative_tokens,
+        kernels: kernels(&ran_on, if attention.is_empty() { 0 } else { layers }),
+        ran_on,
+        attention,
+        phases: job.times(),
+        peak_memory_bytes: peak_memory(),
+        planned_peak_bytes: plan.memory.peak_bytes,
+        reused,
+        fallbacks: fallbacks(settled),
+        warnings: job.warnings(),
+        video: VideoFacts {
+            codec: video.codec.name().into(),
+            encoder: video.encoder.into(),
+            pixel_format: video.pixel_format.clone(),
+            frames: video.frames,
+        },
+        files: Vec::new(),
+    }
+}
+
+/// Writes the sidecar and the history's row. A failing history is a warning, never the job's failure.
+pub(super) fn keep(studio: &Studio, job: &mut Job<'_>, mut receipt: Receipt) -> Result<Receipt> {
+    receipt.files = job.files();
+    let video = receipt
+        .files
+        .iter()
+        .find(|file| file.what == FileRole::Video)
+        .map(|file| file.path.clone());
+    if let Some(video) = video {
+        let sidecar = files::sidecar_of(&video);
+        receipt.save(&sidecar)?;
+        let bytes = std::fs::metadata(&sidecar).map(|file| file.len()).unwrap_or_default();
+        job.wrote(FileRole::Sidecar, &sidecar, bytes);
+        receipt.files = job.files();
+    }
+    let recorded =
+        studio.history().map(|history| history.and_then(|mut history| history.add(&receipt)));
+    if let Some(Err(error)) = recorded {
+        job.warn(format!("This run is not in the history: {error}."));
+    }
+    Ok(receipt)
+}
+
+/// The kernels of each part. On a GPU the reference path of candle runs until there are CUDA kernels.
+fn kernels(ran_on: &RanOn, layers: u64) -> Vec<KernelUse> {
+    let variant = |dtype: &str| {
+        if ran_on.device == "cpu" {
+            format!("cpu/{}/{dtype}", ran_on.kernels)
+        } else {
+            format!("{}/reference/{dtype}", ran_on.device)
+        }
+    };
+    let of = |part: &str, layers: u64, kernel: &str, dtype: &str| KernelUse {
+        part: part.into(),
+        layers: [0, layers],
+        kernel: kernel.into(),
+        variant: variant(dtype),
+    };
+    let mut all = Vec::new();
+    if layers > 0 {
+        for kernel in ["linear", "attention", "norm", "rope"] {
+            all.push(of("transformer", layers, kernel, &ran_on.dtype));
+        }
+    }
+    for kernel in ["conv", "channel_norm", "attention"] {
+        all.push(of("vae", 1, kernel, &ran_on.vae_dtype));
+    }
+    all
+}
+
+/// What did not run as it should.
+fn fallbacks(settled: &Settled) -> Vec<String> {
+    let mut all = Vec::new();
+    if settled.device != "cpu" {
+        all.push(
+            "The GPU ran candle's own operations: this build has no CUDA kernels of ours.".into(),
+        );
+    }
+    if settled.device == "cpu" && level() == tessera_kernels::cpu::Level::Reference {
+        all.push(
+            "The CPU ran the reference kernels, which are slow (TESSERA_KERNELS lowers the level)."
+                .into(),
+        );
+    }
+    all
+}
