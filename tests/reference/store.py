@@ -17,4 +17,4 @@ def tensors(path: Path, named: dict[str, torch.Tensor]) -> None:
 def scalars(path: Path, value: object) -> None:
     """Saves plain numbers, strings and lists as readable JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

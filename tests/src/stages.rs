@@ -5,13 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use tessera_models::attention::{Branch, Dense, SelfAttention, Sequence};
+use tessera_models::attention::{Branch, Dense, SelfAttention};
 use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::Grid;
-use tessera_models::text::TextRows;
-use tessera_models::text::umt5::Umt5Encoder;
-use tessera_models::wan::transformer::WanTransformer;
-use tessera_models::wan::vae::{WanDecoder, WanEncoder};
+use tessera_models::text::{TextRows, encode_prompts};
+use tessera_models::wan::{WanDecoder, WanEncoder, WanTransformer};
 use tessera_models::watch::Unwatched;
 
 /// Rows that the text is filled up to with zeros.
@@ -20,25 +18,21 @@ pub const TEXT_ROWS: usize = 512;
 /// The rows `[n, d]` of the text encoder for token ids (with the closing `</s>`).
 pub fn text_rows(checkpoint: &Path, ids: &[u32], dtype: DType) -> Result<Tensor> {
     let folder = ModelFolder::open(checkpoint)?;
-    let encoder = Umt5Encoder::load(&folder, dtype, &Device::Cpu, &mut Unwatched)?;
-    Ok(encoder.encode(ids, &mut Unwatched)?.rows)
+    let mut rows = encode_prompts(&folder, &[ids.to_vec()], dtype, &Device::Cpu, &mut Unwatched)?;
+    Ok(rows.pop().context("rows of one prompt")?.rows)
 }
 
 /// A transformer with its text: what a case of the goldens runs on.
 pub struct Velocity {
     model: WanTransformer,
-    layers: usize,
-    heads: usize,
 }
 
 impl Velocity {
     /// Loads the transformer of a folder.
     pub fn load(checkpoint: &Path, dtype: DType) -> Result<Self> {
         let folder = ModelFolder::open(checkpoint)?;
-        let config = folder.transformer_config();
-        let (layers, heads) = (config.num_layers, config.num_attention_heads);
         let model = WanTransformer::load(&folder, dtype, &Device::Cpu, &mut Unwatched)?;
-        Ok(Self { model, layers, heads })
+        Ok(Self { model })
     }
 
     /// One forward: every traced stage by name, "velocity" among them. `latents` `[1, C, T, H, W]` F32, `rows` `[n, d]` F32.
@@ -65,12 +59,7 @@ impl Velocity {
         let (_, _, frames, height, width) = latents.dims5()?;
         let grid = Grid { frames, rows: height / 2, cols: width / 2 };
         let mut attention = Dense;
-        attention.begin_clip(&Sequence {
-            grid,
-            text_tokens: 0,
-            heads: self.heads,
-            layers: self.layers,
-        })?;
+        attention.begin_clip(&self.model.sequence(grid))?;
         attention.begin_step(0, 1, t / 1000.0)?;
         let mut seen = BTreeMap::new();
         let mut trace = |name: &str, tensor: &Tensor| {

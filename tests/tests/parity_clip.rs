@@ -2,15 +2,13 @@
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use tessera_models::attention::{Branch, Dense, SelfAttention, Sequence};
+use tessera_models::attention::{Branch, Dense, SelfAttention};
 use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::Grid;
 use tessera_models::guidance::combine;
 use tessera_models::samplers::SamplerKind;
-use tessera_models::text::prompt::clean;
-use tessera_models::text::tokenizer::Tokenizer;
-use tessera_models::text::umt5::Umt5Encoder;
-use tessera_models::wan::transformer::WanTransformer;
+use tessera_models::text::{Tokenizer, clean, encode_prompts};
+use tessera_models::wan::WanTransformer;
 use tessera_models::watch::Unwatched;
 use tessera_tests::compare::{BF16_FACTOR, CLIP_BAR, Report};
 use tessera_tests::goldens::{self, FOLDERS, Goldens};
@@ -25,41 +23,28 @@ fn denoise(
 ) -> Result<Vec<Tensor>> {
     let folder = ModelFolder::open(&goldens::checkpoint(folder))?;
     let tokenizer = Tokenizer::load(&folder)?;
-    let encoder = Umt5Encoder::load(&folder, dtype, &Device::Cpu, &mut Unwatched)?;
-    let model = WanTransformer::load(&folder, dtype, &Device::Cpu, &mut Unwatched)?;
-    let mut texts = Vec::new();
-    for (field, branch) in [("prompt", Branch::Cond), ("negative_prompt", Branch::Uncond)] {
-        let tokens = tokenizer.encode(&clean(goldens::text(request, field)?))?;
-        texts.push((branch, model.prepare_text(&encoder.encode(&tokens.ids, &mut Unwatched)?)?));
+    let mut prompts = Vec::new();
+    for field in ["prompt", "negative_prompt"] {
+        prompts.push(tokenizer.encode(&clean(goldens::text(request, field)?))?.ids);
     }
+    let rows = encode_prompts(&folder, &prompts, dtype, &Device::Cpu, &mut Unwatched)?;
+    let model = WanTransformer::load(&folder, dtype, &Device::Cpu, &mut Unwatched)?;
+    let (cond, uncond) = (model.prepare_text(&rows[0])?, model.prepare_text(&rows[1])?);
     let steps = goldens::number(request, "num_inference_steps")? as usize;
     let guidance = goldens::number(request, "guidance_scale")?;
     let mut sampler = SamplerKind::UniPc.build(folder.scheduler_config(), steps, None)?;
     let modulations = model.prepare_steps(sampler.timesteps())?;
     let (_, _, frames, height, width) = start.dims5()?;
-    let config = folder.transformer_config();
     let mut attention = Dense;
-    attention.begin_clip(&Sequence {
-        grid: Grid { frames, rows: height / 2, cols: width / 2 },
-        text_tokens: 0,
-        heads: config.num_attention_heads,
-        layers: config.num_layers,
-    })?;
+    attention.begin_clip(&model.sequence(Grid { frames, rows: height / 2, cols: width / 2 }))?;
     let (mut latents, mut kept) = (start.clone(), Vec::new());
     for (i, modulation) in modulations.iter().enumerate() {
         attention.begin_step(i, steps, sampler.sigmas()[i])?;
-        let mut velocities = Vec::new();
-        for (branch, text) in &texts {
-            velocities.push(model.forward(
-                &latents,
-                modulation,
-                text,
-                *branch,
-                &mut attention,
-                &mut Unwatched,
-            )?);
-        }
-        let velocity = combine(&velocities[0], &velocities[1], guidance)?;
+        let mut forward = |text, branch| {
+            model.forward(&latents, modulation, text, branch, &mut attention, &mut Unwatched)
+        };
+        let velocity =
+            combine(&forward(&cond, Branch::Cond)?, &forward(&uncond, Branch::Uncond)?, guidance)?;
         latents = sampler.step(&velocity, &latents)?;
         kept.push(latents.clone());
     }

@@ -1,7 +1,7 @@
 //! Prompt cleaning against diffusers' `prompt_clean` with ftfy.
 
 use anyhow::{Context, Result, ensure};
-use tessera_models::text::prompt::clean;
+use tessera_models::text::clean;
 use tessera_tests::goldens;
 
 #[test]

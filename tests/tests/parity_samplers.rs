@@ -7,10 +7,9 @@ use tessera_models::samplers::{Sampler, SamplerKind};
 use tessera_tests::compare::{Report, SAMPLER_BAR, relative_error_of};
 use tessera_tests::goldens::{self, Goldens};
 
-/// A scheduler config from JSON, as the folder reader makes it.
-fn config(value: &Value) -> Result<SchedulerConfig> {
-    read("scheduler/scheduler_config.json", &value.to_string())
-        .map_err(|problems| anyhow!("{problems:?}"))
+/// A scheduler config from the text of its file, as the folder reader makes it.
+fn config(text: &str) -> Result<SchedulerConfig> {
+    read("scheduler/scheduler_config.json", text).map_err(|problems| anyhow!("{problems:?}"))
 }
 
 /// The kind that a golden's name begins with.
@@ -69,7 +68,8 @@ fn trajectories_are_diffusers() -> Result<()> {
     let mut report = Report::default();
     for (name, facts) in goldens::entries(&all)? {
         let steps = goldens::number(facts, "steps")? as usize;
-        let mut sampler = kind(name)?.build(&config(&facts["config"])?, steps, None)?;
+        let mut sampler =
+            kind(name)?.build(&config(goldens::text(facts, "config")?)?, steps, None)?;
         run(&mut report, name, name, sampler.as_mut(), &golden, facts)?;
         // A second clip with the same sampler: nothing may be left of the first.
         sampler.reset();
@@ -82,12 +82,12 @@ fn trajectories_are_diffusers() -> Result<()> {
 fn any_sampler_runs_on_the_folders_own_config_with_the_callers_shift() -> Result<()> {
     // A person who picks another sampler has a UniPC folder: only class and shift may make the difference.
     let (golden, all) = (Goldens::read("samplers.safetensors")?, goldens::json("samplers.json")?);
-    let unipc = all["unipc.3.4"]["config"].clone();
+    let unipc = goldens::text(&all["unipc.3.4"], "config")?;
     let mut report = Report::default();
     for name in ["unipc.5.12", "euler.3.12", "dpm.5.12"] {
         let facts = &all[name];
         let shift = goldens::number(facts, "shift")?;
-        let mut sampler = kind(name)?.build(&config(&unipc)?, 12, Some(shift))?;
+        let mut sampler = kind(name)?.build(&config(unipc)?, 12, Some(shift))?;
         run(
             &mut report,
             &format!("{name} on a UniPC folder"),
@@ -105,7 +105,8 @@ fn the_wrong_shift_breaks_a_trajectory() -> Result<()> {
     let (golden, all) = (Goldens::read("samplers.safetensors")?, goldens::json("samplers.json")?);
     for name in ["unipc.5.12", "euler.3.12", "dpm.5.12"] {
         let mut report = Report::default();
-        let mut sampler = kind(name)?.build(&config(&all[name]["config"])?, 12, Some(4.0))?;
+        let mut sampler =
+            kind(name)?.build(&config(goldens::text(&all[name], "config")?)?, 12, Some(4.0))?;
         run(&mut report, name, name, sampler.as_mut(), &golden, &all[name])?;
         ensure!(report.finish().is_err(), "{name} did not notice shift 4");
     }
@@ -118,9 +119,9 @@ fn what_is_not_supported_is_refused_by_name() -> Result<()> {
     for (field, value) in
         [("prediction_type", json!("epsilon")), ("use_karras_sigmas", json!(true))]
     {
-        let mut changed = all["unipc.3.4"]["config"].clone();
+        let mut changed: Value = serde_json::from_str(goldens::text(&all["unipc.3.4"], "config")?)?;
         changed[field] = value;
-        let outcome = config(&changed)
+        let outcome = config(&changed.to_string())
             .and_then(|config| Ok(SamplerKind::UniPc.build(&config, 4, None).map(drop)?));
         let Err(error) = outcome else {
             return Err(anyhow!("{field} = {} was taken", changed[field]));

@@ -3,8 +3,7 @@
 use anyhow::{Result, ensure};
 use candle_core::DType;
 use tessera_models::folder::ModelFolder;
-use tessera_models::text::prompt::clean;
-use tessera_models::text::tokenizer::Tokenizer;
+use tessera_models::text::{Tokenizer, clean};
 use tessera_tests::compare::{BF16_FACTOR, MODEL_BAR, Report};
 use tessera_tests::goldens::{self, FOLDERS, Goldens};
 use tessera_tests::stages;
