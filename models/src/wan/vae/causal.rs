@@ -16,8 +16,9 @@ pub(super) trait Streaming {
     /// What is remembered between pieces.
     type State: Default;
 
-    /// The next piece x `[B, T, H, W, C]` of a clip: what the layer makes of it, given what came before.
-    fn step(&self, x: &Tensor, state: &mut Self::State) -> Result<Tensor>;
+    /// The next piece x `[B, T, H, W, C]` of a clip: what the layer makes of it, given what came before. It is taken by
+    /// value so that it is freed as soon as the layer is done with it: at the last stage a piece is hundreds of MB.
+    fn step(&self, x: Tensor, state: &mut Self::State) -> Result<Tensor>;
 }
 
 /// The last frames that a convolution saw, oldest first; empty at the start of a clip, standing for zeros.
@@ -76,9 +77,9 @@ impl CausalConv {
 impl Streaming for CausalConv {
     type State = Context;
 
-    fn step(&self, x: &Tensor, state: &mut Context) -> Result<Tensor> {
-        let mut clip = state.before(x, self.context)?;
-        clip.push(x.clone());
+    fn step(&self, x: Tensor, state: &mut Context) -> Result<Tensor> {
+        let mut clip = state.before(&x, self.context)?;
+        clip.push(x);
         let y = self.conv.forward(&clip.iter().collect::<Vec<_>>())?;
         *state = Context::end_of(clip, self.context)?;
         Ok(y)

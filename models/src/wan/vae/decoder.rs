@@ -135,14 +135,13 @@ pub(super) struct StageState {
 impl Streaming for UpStage {
     type State = StageState;
 
-    fn step(&self, x: &Tensor, state: &mut StageState) -> Result<Tensor> {
+    fn step(&self, mut x: Tensor, state: &mut StageState) -> Result<Tensor> {
         state.blocks.resize_with(self.blocks.len(), Default::default);
-        let mut x = x.clone();
         for (block, state) in self.blocks.iter().zip(&mut state.blocks) {
-            x = block.step(&x, state)?;
+            x = block.step(x, state)?;
         }
         match &self.upsample {
-            Some(upsample) => upsample.step(&x, &mut state.upsample),
+            Some(upsample) => upsample.step(x, &mut state.upsample),
             None => Ok(x),
         }
     }
@@ -152,14 +151,15 @@ impl Streaming for WanDecoder {
     type State = State;
 
     /// x `[B, T, h, w, z]` in the autoencoder's space → `[B, n, H, W, 3]`, not clamped.
-    fn step(&self, x: &Tensor, state: &mut State) -> Result<Tensor> {
+    fn step(&self, mut x: Tensor, state: &mut State) -> Result<Tensor> {
         state.stages.resize_with(self.stages.len(), Default::default);
-        let mut x = self.conv_in.step(&self.post_quant.forward(x)?, &mut state.conv_in)?;
-        x = self.middle.step(&x, &mut state.middle)?;
+        x = self.conv_in.step(self.post_quant.forward(&x)?, &mut state.conv_in)?;
+        x = self.middle.step(x, &mut state.middle)?;
         for (stage, state) in self.stages.iter().zip(&mut state.stages) {
-            x = stage.step(&x, state)?;
+            x = stage.step(x, state)?;
         }
-        self.conv_out.step(&channel_norm(&x, &self.norm_out, true)?, &mut state.conv_out)
+        x = channel_norm(&x, &self.norm_out, true)?;
+        self.conv_out.step(x, &mut state.conv_out)
     }
 }
 
@@ -180,7 +180,7 @@ impl DecodeStream<'_> {
             _ => return Err(self.decoder.wrong_latents(latent_frame, "1")),
         }
         let z = channels_last(&self.decoder.statistics.denormalise(latent_frame)?)?;
-        let pixels = self.decoder.step(&z.to_dtype(self.decoder.compute)?, &mut self.state)?;
+        let pixels = self.decoder.step(z.to_dtype(self.decoder.compute)?, &mut self.state)?;
         channels_first(&pixels.to_dtype(DType::F32)?.clamp(-1f32, 1f32)?)
     }
 

@@ -133,7 +133,7 @@ pub(super) struct DownState {
 impl Streaming for Down {
     type State = DownState;
 
-    fn step(&self, x: &Tensor, state: &mut DownState) -> Result<Tensor> {
+    fn step(&self, x: Tensor, state: &mut DownState) -> Result<Tensor> {
         match self {
             Self::Residual(block) => block.step(x, &mut state.residual),
             Self::Downsample(block) => block.step(x, &mut state.downsample),
@@ -154,14 +154,15 @@ impl Streaming for WanEncoder {
     type State = State;
 
     /// x `[B, n, H, W, 3]` → means `[B, 1, h, w, z]` in the autoencoder's space.
-    fn step(&self, x: &Tensor, state: &mut State) -> Result<Tensor> {
+    fn step(&self, mut x: Tensor, state: &mut State) -> Result<Tensor> {
         state.down.resize_with(self.down.len(), Default::default);
-        let mut x = self.conv_in.step(x, &mut state.conv_in)?;
+        x = self.conv_in.step(x, &mut state.conv_in)?;
         for (block, state) in self.down.iter().zip(&mut state.down) {
-            x = block.step(&x, state)?;
+            x = block.step(x, state)?;
         }
-        x = self.middle.step(&x, &mut state.middle)?;
-        x = self.conv_out.step(&channel_norm(&x, &self.norm_out, true)?, &mut state.conv_out)?;
+        x = self.middle.step(x, &mut state.middle)?;
+        x = channel_norm(&x, &self.norm_out, true)?;
+        x = self.conv_out.step(x, &mut state.conv_out)?;
         Ok(self.quant.forward(&x)?)
     }
 }
@@ -194,7 +195,7 @@ impl EncodeStream<'_> {
         }
         self.state.begun = true;
         let x = channels_last(&pixels.to_dtype(encoder.compute)?)?;
-        let means = encoder.step(&x, &mut self.state)?.to_dtype(DType::F32)?;
+        let means = encoder.step(x, &mut self.state)?.to_dtype(DType::F32)?;
         encoder.statistics.normalise(&channels_first(&means)?)
     }
 

@@ -39,9 +39,9 @@ impl Middle {
 impl Streaming for Middle {
     type State = [<Residual as Streaming>::State; 2];
 
-    fn step(&self, x: &Tensor, [first, second]: &mut Self::State) -> Result<Tensor> {
+    fn step(&self, x: Tensor, [first, second]: &mut Self::State) -> Result<Tensor> {
         let x = self.first.step(x, first)?;
-        self.second.step(&self.attention.forward(&x)?, second)
+        self.second.step(self.attention.forward(&x)?, second)
     }
 }
 

@@ -15,7 +15,7 @@ mod causal;
 mod decoder;
 mod encoder;
 pub(crate) mod layout;
-mod mid;
+pub(crate) mod mid;
 mod resample;
 mod residual;
 mod tensors;

@@ -44,17 +44,14 @@ pub(super) struct UpsampleState {
 impl Streaming for Upsample {
     type State = UpsampleState;
 
-    fn step(&self, x: &Tensor, state: &mut UpsampleState) -> Result<Tensor> {
-        match &self.time {
-            Some(time) if state.begun => {
-                let pairs = time.step(x, &mut state.context)?;
-                Ok(self.space.forward(&interleaved(&pairs)?)?)
+    fn step(&self, mut x: Tensor, state: &mut UpsampleState) -> Result<Tensor> {
+        if let Some(time) = &self.time {
+            if state.begun {
+                x = interleaved(&time.step(x, &mut state.context)?)?;
             }
-            _ => {
-                state.begun = true;
-                Ok(self.space.forward(x)?)
-            }
+            state.begun = true;
         }
+        Ok(self.space.forward(&x)?)
     }
 }
 
@@ -93,8 +90,8 @@ pub(super) struct DownsampleState(Option<Tensor>);
 impl Streaming for Downsample {
     type State = DownsampleState;
 
-    fn step(&self, x: &Tensor, DownsampleState(last): &mut DownsampleState) -> Result<Tensor> {
-        let y = self.space.forward(&[x])?;
+    fn step(&self, x: Tensor, DownsampleState(last): &mut DownsampleState) -> Result<Tensor> {
+        let y = self.space.forward(&[&x])?;
         let Some(time) = &self.time else { return Ok(y) };
         let frames = y.dim(1)?;
         let end =

@@ -45,11 +45,12 @@ impl Residual {
 impl Streaming for Residual {
     type State = [Context; 2];
 
-    fn step(&self, x: &Tensor, [first, second]: &mut [Context; 2]) -> Result<Tensor> {
-        let y = self.conv1.step(&channel_norm(x, &self.norm1, true)?, first)?;
-        let y = self.conv2.step(&channel_norm(&y, &self.norm2, true)?, second)?;
+    fn step(&self, x: Tensor, [first, second]: &mut [Context; 2]) -> Result<Tensor> {
+        let mut y = self.conv1.step(channel_norm(&x, &self.norm1, true)?, first)?;
+        y = channel_norm(&y, &self.norm2, true)?;
+        y = self.conv2.step(y, second)?;
         Ok(match &self.shortcut {
-            Some(shortcut) => (shortcut.forward(x)? + y)?,
+            Some(shortcut) => (shortcut.forward(&x)? + y)?,
             None => (x + y)?,
         })
     }

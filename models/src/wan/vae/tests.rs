@@ -142,7 +142,7 @@ mod whole {
             let Some(time) = &self.time else { return Ok(self.space.forward(x)?) };
             let first = x.narrow(1, 0, 1)?;
             let rest = x.narrow(1, 1, x.dim(1)? - 1)?.contiguous()?;
-            let rest = interleaved(&time.step(&rest, &mut Context::default())?)?;
+            let rest = interleaved(&time.step(rest, &mut Context::default())?)?;
             Ok(self.space.forward(&Tensor::cat(&[first, rest], 1)?)?)
         }
     }
@@ -158,35 +158,34 @@ mod whole {
     impl WanDecoder {
         pub(super) fn whole(&self, latents: &Tensor) -> Result<Tensor> {
             let z = channels_last(&self.statistics.denormalise(latents)?)?;
-            let mut x =
-                self.conv_in.step(&self.post_quant.forward(&z)?, &mut Context::default())?;
-            x = self.middle.step(&x, &mut Default::default())?;
+            let mut x = self.conv_in.step(self.post_quant.forward(&z)?, &mut Context::default())?;
+            x = self.middle.step(x, &mut Default::default())?;
             for stage in &self.stages {
                 for block in &stage.blocks {
-                    x = block.step(&x, &mut Default::default())?;
+                    x = block.step(x, &mut Default::default())?;
                 }
                 if let Some(upsample) = &stage.upsample {
                     x = upsample.whole(&x)?;
                 }
             }
             x = tessera_kernels::channel_norm::channel_norm(&x, &self.norm_out, true)?;
-            x = self.conv_out.step(&x, &mut Context::default())?;
+            x = self.conv_out.step(x, &mut Context::default())?;
             channels_first(&x.clamp(-1f32, 1f32)?)
         }
     }
 
     impl WanEncoder {
         pub(super) fn whole(&self, pixels: &Tensor) -> Result<Tensor> {
-            let mut x = self.conv_in.step(&channels_last(pixels)?, &mut Context::default())?;
+            let mut x = self.conv_in.step(channels_last(pixels)?, &mut Context::default())?;
             for block in &self.down {
                 x = match block {
-                    Down::Residual(block) => block.step(&x, &mut Default::default())?,
+                    Down::Residual(block) => block.step(x, &mut Default::default())?,
                     Down::Downsample(block) => block.whole(&x)?,
                 };
             }
-            x = self.middle.step(&x, &mut Default::default())?;
+            x = self.middle.step(x, &mut Default::default())?;
             x = tessera_kernels::channel_norm::channel_norm(&x, &self.norm_out, true)?;
-            x = self.conv_out.step(&x, &mut Context::default())?;
+            x = self.conv_out.step(x, &mut Context::default())?;
             self.statistics.normalise(&channels_first(&self.quant.forward(&x)?)?)
         }
     }

@@ -1,1 +1,0 @@
-//! Predicted work and memory.
