@@ -3,12 +3,15 @@ use std::time::Instant;
 use candle_core::{DType, Tensor};
 use crate::{Activation, cpu::{Level, with_level, simd::*, tile::*}, linear::Linear, testing::random};
 
+unsafe extern "C" { fn clock_gettime(c: i32, t: *mut [i64; 2]) -> i32; }
+fn cpu() -> f64 { let mut t = [0i64; 2]; unsafe { clock_gettime(2, &mut t) }; t[0] as f64 + t[1] as f64 * 1e-9 }
+/// Least CPU time (all threads): GFLOP/s from it are per core.
 pub(crate) fn best(mut f: impl FnMut()) -> f64 {
     f();
     let mut b = f64::MAX;
     let t0 = Instant::now();
     let mut n = 0;
-    while (t0.elapsed().as_secs_f64() < 0.25 || n < 5) && n < 200 { n += 1; let t = Instant::now(); f(); b = b.min(t.elapsed().as_secs_f64()); }
+    while (t0.elapsed().as_secs_f64() < 0.3 || n < 5) && n < 200 { n += 1; let t = cpu(); f(); b = b.min(cpu() - t); }
     b
 }
 struct Peak(usize);
@@ -21,8 +24,8 @@ impl Work for Peak { type Output = f32;
 struct TilePeak(usize, bool);
 impl Work for TilePeak { type Output = f32;
  #[inline(always)] unsafe fn run<S: Simd>(self) -> f32 { unsafe {
-   let a = crate::cpu::host::Units::zeroed(16*128); let b = crate::cpu::host::Units::zeroed(32*128); let mut c = [0f32; 32*16];
-   for _ in 0..self.0 { let t = Tile{a:a.pointer(),taps:&[0],depth:128,lda:12,b:b.pointer(),sums:c.as_mut_ptr(),ldc:32,accumulate:true};
+   let a = crate::cpu::host::Units::zeroed(16*128); let b = crate::cpu::host::Units::zeroed(32*128); let mut c = [0f32; 32*16]; let o: Vec<usize> = std::hint::black_box((0..128).map(|k|k*12).collect());
+   for _ in 0..self.0 { c=std::hint::black_box(c); let t = Tile{a:a.pointer(),offsets:&o,b:b.pointer(),sums:c.as_mut_ptr(),ldc:32,accumulate:true};
      if self.1 { tile::<S,half::bf16>(12,2,t) } else { tile::<S,f32>(12,2,t) } }
    c[0] } } }
 
@@ -53,20 +56,25 @@ fn linear() {
     }
     let _: Option<Tensor> = None;
 }
-struct TileL2 { lda: usize, depth: usize, bf: bool, reps: usize, rows: usize }
-impl Work for TileL2 { type Output = f32;
- #[inline(always)] unsafe fn run<S: Simd>(self) -> f32 { unsafe {
-   let a = crate::cpu::host::Units::zeroed(self.lda.max(self.rows)*self.depth+64); let b = crate::cpu::host::Units::zeroed(32*self.depth); let mut c = [0f32; 32*16];
-   for _ in 0..self.reps { c = std::hint::black_box(c); let mut row=0; while row < self.rows { 
-     let bp = std::hint::black_box(b.pointer()); let off = if self.lda == 12 { row*self.depth } else { row };
-     let t = Tile{a:a.pointer().add(off),taps:&[0],depth:self.depth,lda:self.lda,b:bp,sums:c.as_mut_ptr(),ldc:32,accumulate:false};
-     if self.bf { tile::<S,half::bf16>(12,2,t) } else { tile::<S,f32>(12,2,t) } row += 12; } }
-   c[0] } } }
 #[test] #[ignore]
-fn tiles() {
+fn parts() {
     let l = Level::of_this_machine();
-    for bf in [false, true] { for depth in [128, 160, 192, 256, 320, 512, 1280] { print!("bf {bf} depth {depth}:"); for (lda, rows) in [(12, 192), (192, 192), (204, 192), (96,96), (48, 48)] {
-        let reps = 40_000_000 / (depth * rows * 32) + 1;
-        let t = best(|| { std::hint::black_box(unsafe { dispatch(l, TileL2{lda,depth,bf,reps,rows}) }); });
-        print!(" lda {lda}: {:.1}", (reps * depth * rows * 32 * 2) as f64 * if bf {2.} else {1.} / t / 1e9); } println!(); } }
+    struct Tr<'a>(&'a [f32], usize, usize, usize, *mut u32);
+    impl Work for Tr<'_> { type Output=(); #[inline(always)] unsafe fn run<S: Simd>(self) { let mut r=0; while r < 2304 { unsafe{crate::cpu::pack::transpose::<f32>(self.0.as_ptr().add(r*self.1), self.1, self.2, self.1, self.4, self.3);} r += self.2; } } }
+    for (k, rows) in [(320, 192), (1280, 96), (1280, 48)] {
+        let x = random(&[2304*k], 1).to_vec1::<f32>().unwrap();
+        let mut s = crate::cpu::host::Units::zeroed(k * 208);
+        for ld in [rows, rows+4, rows+16] {
+        let t = best(|| unsafe { dispatch(l, Tr(&x, k, rows, ld, s.pointer_mut())) });
+        println!("transpose {k} {rows} ld {ld}: {:.3} ms, {:.2} ns per element", t*1e3, t*1e9/(2304*k) as f64); }
+    }
+    for n in [320, 1280] { let t = best(|| { let mut v = Vec::<f32>::with_capacity(2304*n); for i in (0..2304*n).step_by(1024) { unsafe { v.as_mut_ptr().add(i).write(1.0) } } std::hint::black_box(&v); }); println!("alloc {n}: {:.3} ms", t*1e3); }
+}
+#[test] #[ignore]
+fn one() {
+    for (m,k,nn) in [(2304,320,320),(2304, 1280, 320)] {
+    let fl = (2 * m * k * nn) as f64 / 1e9;
+    let x = random(&[m, k], 1); let w = random(&[nn, k], 2); let b = random(&[nn], 3);
+    let lin = Linear::new(&w, Some(&b), DType::F32).unwrap();
+    for _ in 0..3 { let t = best(|| { lin.forward(&x).unwrap(); }); println!("{} f32 {:.1}", k, fl / t); } }
 }

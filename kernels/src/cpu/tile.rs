@@ -1,24 +1,25 @@
 //! The product that linear layers, convolutions and attention share: one tile of sums.
 //!
-//! C[r, n] += Σ_tap Σ_k A[tap, k, r] · B[tap, k, n], where k counts *units* of 32 bits: one F32, or two adjacent BF16
-//! that are multiplied pairwise. A is k-major: the unit (k, r) of a tap is at `taps[tap] + k·lda + r`, so one pointer
-//! serves all rows, and a convolution's taps are the same rows at other offsets. B is packed: the units of a panel of
+//! C[r, n] += Σ_k A[k, r] · B[k, n], where k counts *units* of 32 bits: one F32, or two adjacent BF16 that are
+//! multiplied pairwise. A is k-major: the unit (k, r) is at `offsets[k] + r`. So one pointer serves all rows, and one
+//! loop serves all taps of a convolution, whose offsets are the same rows shifted. B is packed: the units of a panel of
 //! one or two vectors' width lie in the order in which the loop takes them.
 #![expect(unsafe_code, reason = "the innermost loop works on packed memory through pointers")]
 
-use super::{host::Element, simd::Simd};
+use std::marker::PhantomData;
+
+use super::{
+    host::Element,
+    simd::{Simd, Work},
+};
 
 /// One tile's operands.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile<'a> {
-    /// Row 0 of the tile, k = 0.
+    /// Row 0 of the tile.
     pub(crate) a: *const u32,
-    /// Offset of each tap from `a`.
-    pub(crate) taps: &'a [usize],
-    /// Units along k in each tap.
-    pub(crate) depth: usize,
-    /// Units from k to k + 1.
-    pub(crate) lda: usize,
+    /// Where row 0 of each k lies, counted from `a`.
+    pub(crate) offsets: &'a [usize],
     /// The panel's first unit.
     pub(crate) b: *const u32,
     /// Sums, row after row.
@@ -50,20 +51,34 @@ pub(crate) unsafe fn tile<S: Simd, T: Element>(rows: usize, vectors: usize, t: T
     // SAFETY: the caller's promise.
     unsafe {
         match (tile_rows::<S>(rows), vectors) {
-            (12, 1) => sized::<S, T, 12, 1>(t),
-            (12, _) => sized::<S, T, 12, 2>(t),
-            (8, 1) => sized::<S, T, 8, 1>(t),
-            (8, _) => sized::<S, T, 8, 2>(t),
-            (6, 1) => sized::<S, T, 6, 1>(t),
-            (6, _) => sized::<S, T, 6, 2>(t),
-            (4, 1) => sized::<S, T, 4, 1>(t),
-            (4, _) => sized::<S, T, 4, 2>(t),
-            (2, 1) => sized::<S, T, 2, 1>(t),
-            (2, _) => sized::<S, T, 2, 2>(t),
-            (1, 1) => sized::<S, T, 1, 1>(t),
-            (1, _) => sized::<S, T, 1, 2>(t),
+            (12, 1) => S::run(Sized::<T, 12, 1>(t, PhantomData)),
+            (12, _) => S::run(Sized::<T, 12, 2>(t, PhantomData)),
+            (8, 1) => S::run(Sized::<T, 8, 1>(t, PhantomData)),
+            (8, _) => S::run(Sized::<T, 8, 2>(t, PhantomData)),
+            (6, 1) => S::run(Sized::<T, 6, 1>(t, PhantomData)),
+            (6, _) => S::run(Sized::<T, 6, 2>(t, PhantomData)),
+            (4, 1) => S::run(Sized::<T, 4, 1>(t, PhantomData)),
+            (4, _) => S::run(Sized::<T, 4, 2>(t, PhantomData)),
+            (2, 1) => S::run(Sized::<T, 2, 1>(t, PhantomData)),
+            (2, _) => S::run(Sized::<T, 2, 2>(t, PhantomData)),
+            (1, 1) => S::run(Sized::<T, 1, 1>(t, PhantomData)),
+            (1, _) => S::run(Sized::<T, 1, 2>(t, PhantomData)),
             _ => {}
         }
+    }
+}
+
+/// A tile of R rows and V vectors. It enters the level anew, as a function of its own: inlined into a larger one, its
+/// sums would compete for registers with whatever that one keeps there.
+struct Sized<'a, T, const R: usize, const V: usize>(Tile<'a>, PhantomData<T>);
+
+impl<T: Element, const R: usize, const V: usize> Work for Sized<'_, T, R, V> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { sized::<S, T, R, V>(self.0) }
     }
 }
 
@@ -83,26 +98,19 @@ unsafe fn sized<S: Simd, T: Element, const R: usize, const V: usize>(t: Tile<'_>
             }
         }
         let mut b = t.b.cast::<f32>();
-        for &tap in t.taps {
-            let mut a = t.a.add(tap).cast::<f32>();
-            for _ in 0..t.depth {
-                let mut columns = [S::splat(0.0); V];
-                for (v, column) in columns.iter_mut().enumerate() {
-                    *column = S::load(b.add(v * S::LANES));
-                }
-                for (r, row) in sums.iter_mut().enumerate() {
-                    let x = S::splat(*a.add(r));
-                    for (sum, column) in row.iter_mut().zip(columns) {
-                        *sum = if T::PER_UNIT == 2 {
-                            S::dot_pairs(x, column, *sum)
-                        } else {
-                            S::fma(x, column, *sum)
-                        };
-                    }
-                }
-                a = a.add(t.lda);
-                b = b.add(V * S::LANES);
+        for &offset in t.offsets {
+            let a = t.a.add(offset).cast::<f32>();
+            let mut columns = [S::splat(0.0); V];
+            for (v, column) in columns.iter_mut().enumerate() {
+                *column = S::load(b.add(v * S::LANES));
             }
+            for (r, row) in sums.iter_mut().enumerate() {
+                let x = S::splat(*a.add(r));
+                for (sum, column) in row.iter_mut().zip(columns) {
+                    *sum = if T::PER_UNIT == 2 { S::dot_pairs(x, column, *sum) } else { S::fma(x, column, *sum) };
+                }
+            }
+            b = b.add(V * S::LANES);
         }
         for (r, row) in sums.iter().enumerate() {
             for (v, sum) in row.iter().enumerate() {

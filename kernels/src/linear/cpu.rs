@@ -65,6 +65,8 @@ impl Weights {
         let ranges = (4 * threads).div_ceil(blocks.max(1)).clamp(1, self.panels.count());
         let per_range = self.panels.count().div_ceil(ranges).min(if self.panels.depth() > DEPTH { 16 } else { usize::MAX });
         let ranges = self.panels.count().div_ceil(per_range);
+        let ld = rows.min(block).next_multiple_of(12);
+        let offsets: Vec<usize> = (0..slice).map(|k| k * ld).collect();
         let epilogue = Epilogue { bias: &self.bias, activation };
         (0..blocks * ranges).into_par_iter().for_each(|task| {
             let first_row = task / ranges * block;
@@ -78,6 +80,8 @@ impl Weights {
                 rows: first_row..rows.min(first_row + block),
                 range: first_panel..self.panels.count().min(first_panel + per_range),
                 slice,
+                ld,
+                offsets: &offsets,
                 to,
             };
             // SAFETY: the level is the machine's at most; the scratch is as large as the job says; rows and panels of
@@ -98,15 +102,14 @@ struct Job<'a, T> {
     rows: std::ops::Range<usize>,
     range: std::ops::Range<usize>,
     slice: usize,
+    /// Units from k to k + 1 of the packed block: whole tiles at every level.
+    ld: usize,
+    /// k·ld.
+    offsets: &'a [usize],
     to: Shared<T>,
 }
 
 impl<T: Element> Job<'_, T> {
-    /// Rows from k to k + 1 of the packed block: whole tiles at every level.
-    fn ld(&self) -> usize {
-        self.rows.len().next_multiple_of(12)
-    }
-
     fn slices(&self) -> usize {
         self.panels.depth().div_ceil(self.slice)
     }
@@ -114,8 +117,8 @@ impl<T: Element> Job<'_, T> {
     /// The packed block, then the sums. With one slice a tile's sums are finished at once and their place is used
     /// again.
     fn scratch_units(&self) -> usize {
-        let kept = if self.slices() == 1 { 12 } else { self.range.len() * self.ld() };
-        self.slice * self.ld() + kept * self.panels.widest()
+        let kept = if self.slices() == 1 { 12 } else { self.range.len() * self.ld };
+        self.slice * self.ld + kept * self.panels.widest()
     }
 }
 
@@ -125,7 +128,7 @@ impl<T: Element> Work for (Job<'_, T>, *mut u32) {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (job, scratch) = self;
-        let (rows, ld, depth, width) = (job.rows.len(), job.ld(), job.panels.depth(), job.panels.widest());
+        let (rows, ld, depth, width) = (job.rows.len(), job.ld, job.panels.depth(), job.panels.widest());
         let one_slice = job.slices() == 1;
         // SAFETY: the packed block has `slice · ld` units, and the sums follow.
         let sums = unsafe { scratch.add(job.slice * ld) }.cast::<f32>();
@@ -153,9 +156,7 @@ impl<T: Element> Work for (Job<'_, T>, *mut u32) {
                         let sums = sums.add(place);
                         let operands = Tile {
                             a: scratch.add(row),
-                            taps: &[0],
-                            depth: units,
-                            lda: ld,
+                            offsets: &job.offsets[..units],
                             b: panel.b.add(k * ldc),
                             sums,
                             ldc,

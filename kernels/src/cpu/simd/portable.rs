@@ -38,7 +38,7 @@ impl Simd for Portable {
     const LANES: usize = LANES;
     const ROWS: usize = 4;
 
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn run<W: Work>(work: W) -> W::Output {
         // SAFETY: no instructions beyond the target's minimum; the rest is the caller's promise.
         unsafe { work.run::<Self>() }

@@ -35,6 +35,7 @@ macro_rules! entry {
     ($features:literal) => {
         #[inline(always)]
         unsafe fn run<W: Work>(work: W) -> W::Output {
+            #[inline(never)]
             #[target_feature(enable = $features)]
             unsafe fn entry<W: Work, S: Simd>(work: W) -> W::Output {
                 // SAFETY: the caller's promise.
