@@ -78,7 +78,11 @@ impl FileError {
     /// Sorts an I/O error by what a person can do about it.
     pub(crate) fn from_io(path: &Path, doing: &'static str, source: io::Error) -> Self {
         if is_out_of_space(&source) {
-            return Self::DiskFull { path: path.into(), needed: None, free: free_bytes(folder_of(path)).ok() };
+            return Self::DiskFull {
+                path: path.into(),
+                needed: None,
+                free: free_bytes(folder_of(path)).ok(),
+            };
         }
         Self::Io { path: path.into(), doing, source }
     }
@@ -113,14 +117,18 @@ pub fn check_writable(folder: &Path, bytes_needed: u64) -> Result<(), FileError>
     let probe = Partial::create(&folder.join("probe"));
     match probe {
         Ok(_) => {}
-        Err(FileError::Io { source, .. }) => return Err(FileError::Unwritable { path: folder.into(), source }),
+        Err(FileError::Io { source, .. }) => {
+            return Err(FileError::Unwritable { path: folder.into(), source });
+        }
         Err(other) => return Err(other),
     }
     // A file system that cannot say how much is free is not a reason to refuse.
     match free_bytes(folder) {
-        Ok(free) if free < bytes_needed => {
-            Err(FileError::DiskFull { path: folder.into(), needed: Some(bytes_needed), free: Some(free) })
-        }
+        Ok(free) if free < bytes_needed => Err(FileError::DiskFull {
+            path: folder.into(),
+            needed: Some(bytes_needed),
+            free: Some(free),
+        }),
         _ => Ok(()),
     }
 }
@@ -128,7 +136,10 @@ pub fn check_writable(folder: &Path, bytes_needed: u64) -> Result<(), FileError>
 /// Writes the whole of `path` or nothing: `write` fills a temporary file, which takes the final name only when it is on the disk.
 ///
 /// A file already at `path` stays as it was until that moment, and for good when anything fails.
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), FileError> {
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let mut partial = Partial::create(path)?;
     write(partial.file_mut()).map_err(|e| FileError::from_io(path, "writing", e))?;
     partial.commit()
@@ -176,7 +187,13 @@ impl Partial {
                 Ok(file) => file,
                 // An earlier life of this process id left it and its lock could not be judged: take the next number.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(e) => return Err(FileError::from_io(target, "creating a temporary file beside it", e)),
+                Err(e) => {
+                    return Err(FileError::from_io(
+                        target,
+                        "creating a temporary file beside it",
+                        e,
+                    ));
+                }
             };
             // A file system without locks only loses the sweep; but a lock held by another means that a sweep found
             // the file in the moment before it was locked and is about to remove it.
@@ -209,7 +226,9 @@ impl Partial {
 
     /// Puts the content on the disk and gives it its final name, replacing a file that was there.
     pub fn commit(mut self) -> Result<(), FileError> {
-        self.file.sync_all().map_err(|e| FileError::from_io(&self.target, "putting it on the disk", e))?;
+        self.file
+            .sync_all()
+            .map_err(|e| FileError::from_io(&self.target, "putting it on the disk", e))?;
         fs::rename(&self.temporary, &self.target)
             .map_err(|e| FileError::from_io(&self.target, "giving it its final name", e))?;
         self.done = true;
@@ -222,7 +241,11 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.done {
-            let _ = if self.is_folder { fs::remove_dir_all(&self.temporary) } else { fs::remove_file(&self.temporary) };
+            let _ = if self.is_folder {
+                fs::remove_dir_all(&self.temporary)
+            } else {
+                fs::remove_file(&self.temporary)
+            };
         }
     }
 }
@@ -251,7 +274,9 @@ fn sweep(folder: &Path, prefix: &OsString) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(rest) = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()) else { continue };
+        let Some(rest) = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()) else {
+            continue;
+        };
         if rest.is_empty() || !rest.iter().all(|b| b.is_ascii_digit() || *b == b'-') {
             continue;
         }
@@ -271,8 +296,10 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -309,7 +336,9 @@ mod tests {
         fs::create_dir(&dead_folder).unwrap();
         File::create(dead_folder.join("frame_00000.png")).unwrap();
         let second = Partial::create(&path).unwrap();
-        assert!(living.path().exists() && second.path().exists() && stranger.exists() && other.exists());
+        assert!(
+            living.path().exists() && second.path().exists() && stranger.exists() && other.exists()
+        );
         assert!(!dead.exists() && !dead_folder.exists());
         drop(living);
         second.commit().unwrap();
@@ -323,7 +352,10 @@ mod tests {
         let path = folder.path().join(format!("{}.json", "é".repeat(120)));
         write_atomically(&path, |f| f.write_all(b"x")).unwrap();
         assert!(path.exists());
-        assert!(matches!(Partial::create(&folder.path().join("..")), Err(FileError::NoName { .. })));
+        assert!(matches!(
+            Partial::create(&folder.path().join("..")),
+            Err(FileError::NoName { .. })
+        ));
         let missing = folder.path().join("none/a");
         assert!(matches!(Partial::create(&missing), Err(FileError::NoFolder { .. })));
     }
@@ -333,11 +365,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         check_writable(folder.path(), 1).unwrap();
         assert_eq!(names(folder.path()).len(), 0);
-        assert!(matches!(check_writable(folder.path(), u64::MAX), Err(FileError::DiskFull { needed: Some(_), .. })));
-        assert!(matches!(check_writable(&folder.path().join("no"), 1), Err(FileError::NoFolder { .. })));
+        assert!(matches!(
+            check_writable(folder.path(), u64::MAX),
+            Err(FileError::DiskFull { needed: Some(_), .. })
+        ));
+        assert!(matches!(
+            check_writable(&folder.path().join("no"), 1),
+            Err(FileError::NoFolder { .. })
+        ));
         if cfg!(target_os = "linux") {
             // The kernel refuses files here even to root, as a read-only mount would.
-            assert!(matches!(check_writable(Path::new("/proc"), 1), Err(FileError::Unwritable { .. })));
+            assert!(matches!(
+                check_writable(Path::new("/proc"), 1),
+                Err(FileError::Unwritable { .. })
+            ));
         }
     }
 }

@@ -40,8 +40,16 @@ pub enum Codec {
 
 impl Codec {
     /// All, in the order they are offered.
-    pub const ALL: [Self; 8] =
-        [Self::H264, Self::H265, Self::Av1, Self::Ffv1, Self::ProRes, Self::Gif, Self::WebP, Self::Png];
+    pub const ALL: [Self; 8] = [
+        Self::H264,
+        Self::H265,
+        Self::Av1,
+        Self::Ffv1,
+        Self::ProRes,
+        Self::Gif,
+        Self::WebP,
+        Self::Png,
+    ];
 
     /// The word for it in settings and on the command line.
     pub fn name(self) -> &'static str {
@@ -61,7 +69,9 @@ impl Codec {
     pub fn help(self) -> &'static str {
         match self {
             Self::H264 => "H.264 8-bit: plays everywhere (mp4, mov, mkv)",
-            Self::H265 => "H.265 10-bit: about half the size of H.264, newer players (mp4, mov, mkv)",
+            Self::H265 => {
+                "H.265 10-bit: about half the size of H.264, newer players (mp4, mov, mkv)"
+            }
             Self::Av1 => "AV1 10-bit: smallest, slow to encode, recent players (mp4, webm, mkv)",
             Self::Ffv1 => "FFV1: lossless master, large (mkv)",
             Self::ProRes => "ProRes 422: for editing programs, large (mov, mkv)",
@@ -96,7 +106,9 @@ impl Codec {
         match container {
             Some(c) if self.containers().contains(&c) => Ok(c),
             // A folder may have a dot in its name; `.png` is more likely a picture that one file was expected of.
-            None if self == Self::Png && path.extension().is_some_and(|e| !e.eq_ignore_ascii_case("png")) => {
+            None if self == Self::Png
+                && path.extension().is_some_and(|e| !e.eq_ignore_ascii_case("png")) =>
+            {
                 Ok(Container::Folder)
             }
             other => Err(VideoError::wrong_container(path, self, other)),
@@ -231,7 +243,11 @@ mod tests {
     #[test]
     fn a_wrong_pair_lists_the_right_ones() {
         let error = Codec::H264.container_for(Path::new("a/clip.webm")).unwrap_err().to_string();
-        assert!(error.contains("h264 does not go into webm") && error.contains("*.mp4 or *.mov or *.mkv"), "{error}");
+        assert!(
+            error.contains("h264 does not go into webm")
+                && error.contains("*.mp4 or *.mov or *.mkv"),
+            "{error}"
+        );
         let error = Codec::Png.container_for(Path::new("clip.png")).unwrap_err().to_string();
         assert!(error.contains("without an ending"), "{error}");
         assert_eq!(Codec::Png.container_for(Path::new("out/clip")).unwrap(), Container::Folder);

@@ -26,7 +26,12 @@ pub(crate) struct Converter {
 
 impl Converter {
     /// Packed RGB of 8 bits to `pixel`, tagged.
-    pub(crate) fn from_rgb(pixel: Pixel, width: u32, height: u32, fps: Fps) -> Result<Self, ffmpeg::Error> {
+    pub(crate) fn from_rgb(
+        pixel: Pixel,
+        width: u32,
+        height: u32,
+        fps: Fps,
+    ) -> Result<Self, ffmpeg::Error> {
         let name = name_of(pixel)?;
         let chain = match colours_of(pixel) {
             Colours::Bt709Limited => format!(
@@ -93,7 +98,10 @@ pub(crate) struct InputFormat {
 }
 
 /// Builds a graph with the named inputs and one output, `out`.
-pub(crate) fn build(inputs: &[(&str, InputFormat)], chain: &str) -> Result<filter::Graph, ffmpeg::Error> {
+pub(crate) fn build(
+    inputs: &[(&str, InputFormat)],
+    chain: &str,
+) -> Result<filter::Graph, ffmpeg::Error> {
     let mut graph = filter::Graph::new();
     let source = filter::find("buffer").ok_or(ffmpeg::Error::FilterNotFound)?;
     let sink = filter::find("buffersink").ok_or(ffmpeg::Error::FilterNotFound)?;
@@ -118,7 +126,11 @@ pub(crate) fn build(inputs: &[(&str, InputFormat)], chain: &str) -> Result<filte
 }
 
 /// Gives a frame to the input `name`; it is empty afterwards.
-pub(crate) fn put(graph: &mut filter::Graph, name: &str, frame: &frame::Video) -> Result<(), ffmpeg::Error> {
+pub(crate) fn put(
+    graph: &mut filter::Graph,
+    name: &str,
+    frame: &frame::Video,
+) -> Result<(), ffmpeg::Error> {
     graph.get(name).ok_or(ffmpeg::Error::FilterNotFound)?.source().add(frame)
 }
 
@@ -130,7 +142,8 @@ pub(crate) fn end(graph: &mut filter::Graph, name: &str) -> Result<(), ffmpeg::E
 /// The next finished frame, if one is ready.
 pub(crate) fn take(graph: &mut filter::Graph) -> Result<Option<frame::Video>, ffmpeg::Error> {
     let mut frame = frame::Video::empty();
-    let got = ready(graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut frame))?;
+    let got =
+        ready(graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut frame))?;
     Ok(got.map(|()| frame))
 }
 
@@ -140,7 +153,8 @@ fn name_of(pixel: Pixel) -> Result<&'static str, ffmpeg::Error> {
 
 fn is_rgb(pixel: Pixel) -> bool {
     let name = name_of(pixel).unwrap_or_default();
-    pixel == Pixel::PAL8 || ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr"].iter().any(|p| name.starts_with(p))
+    pixel == Pixel::PAL8
+        || ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr"].iter().any(|p| name.starts_with(p))
 }
 
 /// The matrix that a frame is tagged with. Untagged files follow the broadcast habit: BT.709 from 720 lines up, BT.601 below.
@@ -156,7 +170,10 @@ fn matrix_name(frame: &frame::Video) -> &'static str {
 }
 
 fn range_name(frame: &frame::Video) -> &'static str {
-    let full_by_format = matches!(frame.format(), Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P);
+    let full_by_format = matches!(
+        frame.format(),
+        Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P
+    );
     if full_by_format || frame.color_range() == color::Range::JPEG { "full" } else { "limited" }
 }
 
@@ -180,14 +197,22 @@ mod tests {
         ];
         for (rgb, expected) in cases {
             let picture = rgb.repeat(16 * 16);
-            let frame = Converter::from_rgb(Pixel::YUV420P, 16, 16, fps).unwrap().rgb(&picture, 0).unwrap();
+            let frame =
+                Converter::from_rgb(Pixel::YUV420P, 16, 16, fps).unwrap().rgb(&picture, 0).unwrap();
             let got = [frame.data(0)[0], frame.data(1)[0], frame.data(2)[0]];
-            assert!(got.iter().zip(expected).all(|(g, e)| g.abs_diff(e) <= 1), "{rgb:?}: {got:?}, expected {expected:?}");
+            assert!(
+                got.iter().zip(expected).all(|(g, e)| g.abs_diff(e) <= 1),
+                "{rgb:?}: {got:?}, expected {expected:?}"
+            );
             assert_eq!(frame.color_space(), color::Space::BT709);
             assert_eq!(frame.color_range(), color::Range::MPEG);
             let back = Converter::to_rgb(&frame).unwrap().frame(&frame).unwrap();
             let back = packed_rows(&back, 48);
-            assert!(back.iter().zip(&picture).all(|(g, e)| g.abs_diff(*e) <= 2), "{rgb:?}: {:?}", &back[..3]);
+            assert!(
+                back.iter().zip(&picture).all(|(g, e)| g.abs_diff(*e) <= 2),
+                "{rgb:?}: {:?}",
+                &back[..3]
+            );
         }
     }
 

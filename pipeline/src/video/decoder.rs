@@ -72,7 +72,10 @@ impl Decoder {
             }
             Kind::Gif | Kind::Other => {
                 let stream = Stream::open(path)?;
-                ((stream.decoder.width(), stream.decoder.height()), Source::Stream(Box::new(stream)))
+                (
+                    (stream.decoder.width(), stream.decoder.height()),
+                    Source::Stream(Box::new(stream)),
+                )
             }
         };
         Ok(Self { path: path.into(), size, source, index: 0, ended: false })
@@ -145,7 +148,8 @@ impl Iterator for Decoder {
 struct Stream {
     decoder: decoder::Video,
     input: format::context::Input,
-    stream: usize,
+    /// The video stream's number in the file.
+    track: usize,
     time_base: f64,
     start: i64,
     /// Frames by the file's own account, at least.
@@ -163,23 +167,37 @@ impl Stream {
         let input = open_input(path)?;
         let fail = |doing| move |e| VideoError::ffmpeg(path, doing, e);
         let best = input.streams().best(media::Type::Video);
-        let best = best.ok_or_else(|| VideoError::malformed(path, "there is no video in this file"))?;
-        let mut context = codec::Context::from_parameters(best.parameters()).map_err(fail("reading its header"))?;
+        let best =
+            best.ok_or_else(|| VideoError::malformed(path, "there is no video in this file"))?;
+        let mut context = codec::Context::from_parameters(best.parameters())
+            .map_err(fail("reading its header"))?;
         context.set_time_base(best.time_base());
         let found = decoder::find(context.id());
         let mut options = ffmpeg::Dictionary::new();
         options.set("threads", "auto");
         let mut unopened = context.decoder();
         unopened.set_packet_time_base(best.time_base());
-        let decoder =
-            unopened.open_as_with(found, options).and_then(|o| o.video()).map_err(fail("opening the decoder"))?;
+        let decoder = unopened
+            .open_as_with(found, options)
+            .and_then(decoder::Opened::video)
+            .map_err(fail("opening the decoder"))?;
         let announced = match u64::try_from(best.frames()).unwrap_or(0) {
             0 if input.format().name().contains("matroska") => frames_by_duration(&input, &best),
             frames => frames,
         };
         let start = if best.start_time() == i64::MIN { 0 } else { best.start_time() };
-        let (stream, time_base) = (best.index(), f64::from(best.time_base()));
-        Ok(Self { decoder, stream, time_base, start, announced, given: 0, drained: false, convert: None, input })
+        let (track, time_base) = (best.index(), f64::from(best.time_base()));
+        Ok(Self {
+            decoder,
+            track,
+            time_base,
+            start,
+            announced,
+            given: 0,
+            drained: false,
+            convert: None,
+            input,
+        })
     }
 
     /// The next frame as RGB with its time.
@@ -187,17 +205,27 @@ impl Stream {
         let fail = |doing| move |e| VideoError::ffmpeg(path, doing, e);
         loop {
             let mut decoded = frame::Video::empty();
-            if ready(self.decoder.receive_frame(&mut decoded)).map_err(fail("decoding a frame"))?.is_some() {
+            if ready(self.decoder.receive_frame(&mut decoded))
+                .map_err(fail("decoding a frame"))?
+                .is_some()
+            {
                 self.given += 1;
                 let seconds = decoded.timestamp().map(|t| (t - self.start) as f64 * self.time_base);
-                return Ok(Some((self.rgb(&decoded).map_err(fail("converting a frame"))?, seconds)));
+                return Ok(Some((
+                    self.rgb(&decoded).map_err(fail("converting a frame"))?,
+                    seconds,
+                )));
             }
             if self.drained {
-                return if self.given < self.announced { Err(self.cut_off(path)) } else { Ok(None) };
+                return if self.given < self.announced {
+                    Err(self.cut_off(path))
+                } else {
+                    Ok(None)
+                };
             }
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
-                Ok(()) if packet.stream() != self.stream => {}
+                Ok(()) if packet.stream() != self.track => {}
                 Ok(()) if packet.is_corrupt() => return Err(self.cut_off(path)),
                 Ok(()) => self.decoder.send_packet(&packet).map_err(fail("decoding a frame"))?,
                 Err(ffmpeg::Error::Eof) => {
@@ -211,12 +239,21 @@ impl Stream {
     }
 
     fn cut_off(&self, path: &Path) -> VideoError {
-        VideoError::Truncated { path: path.into(), expected: self.announced.max(self.given + 1), got: self.given }
+        VideoError::Truncated {
+            path: path.into(),
+            expected: self.announced.max(self.given + 1),
+            got: self.given,
+        }
     }
 
     fn rgb(&mut self, decoded: &frame::Video) -> Result<frame::Video, ffmpeg::Error> {
-        let layout =
-            (decoded.format(), decoded.width(), decoded.height(), decoded.color_space(), decoded.color_range());
+        let layout = (
+            decoded.format(),
+            decoded.width(),
+            decoded.height(),
+            decoded.color_space(),
+            decoded.color_range(),
+        );
         let converter = match &mut self.convert {
             Some((of, converter)) if *of == layout => converter,
             slot => &mut slot.insert((layout, Converter::to_rgb(decoded)?)).1,
@@ -225,11 +262,16 @@ impl Stream {
     }
 }
 
-/// Matroska stores no count, but a duration in milliseconds; one frame less than it says is within its rounding.
+/// Matroska stores no count, but a duration in milliseconds, which at a constant rate is one.
 fn frames_by_duration(input: &format::context::Input, stream: &ffmpeg::Stream<'_>) -> u64 {
-    let rate = f64::from(stream.avg_frame_rate());
+    let (rate, steady) =
+        (f64::from(stream.avg_frame_rate()), stream.avg_frame_rate() == stream.rate());
     let seconds = input.duration() as f64 / f64::from(ffmpeg::ffi::AV_TIME_BASE);
-    if seconds > 0.0 && rate.is_finite() && rate > 0.0 { (seconds * rate).round() as u64 - 1 } else { 0 }
+    if steady && seconds > 0.0 && rate.is_finite() && rate > 0.0 {
+        (seconds * rate).round() as u64
+    } else {
+        0
+    }
 }
 
 fn open_input(path: &Path) -> Result<format::context::Input> {
@@ -241,9 +283,13 @@ fn open_input(path: &Path) -> Result<format::context::Input> {
     options.set("protocol_whitelist", "file");
     let io = StreamIo::from_read_seek(file).map_err(fail("opening"))?;
     format::input_from_stream(io, None, Some(options)).map_err(|e| match e {
-        ffmpeg::Error::InvalidData | ffmpeg::Error::Eof => {
-            VideoError::malformed(path, "not a video file, or one without its index (cut off while being written?)")
-        }
+        // EINVAL is what it says to a demuxer outside the list.
+        ffmpeg::Error::InvalidData
+        | ffmpeg::Error::Eof
+        | ffmpeg::Error::Other { errno: ffmpeg::error::EINVAL } => VideoError::malformed(
+            path,
+            "not a video file, or one without its index (cut off while being written?)",
+        ),
         e => VideoError::ffmpeg(path, "reading its header", e),
     })
 }
@@ -256,7 +302,12 @@ pub fn read_metadata(path: &Path) -> Result<Option<String>> {
         Kind::Folder => pictures::settings(&pictures::list(path)?[0]),
         Kind::Png => pictures::settings(path),
         Kind::Gif => match gif::read_comment(BufReader::new(File::open(path).map_err(io)?)) {
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ) =>
+            {
                 Err(VideoError::malformed(path, format!("not a whole GIF: {e}")))
             }
             other => other.map_err(io),
@@ -265,7 +316,10 @@ pub fn read_metadata(path: &Path) -> Result<Option<String>> {
         Kind::Other => {
             let input = open_input(path)?;
             // The binding takes any bytes for UTF-8; a foreign file's may not be.
-            let text = input.metadata().get("comment").and_then(|t| std::str::from_utf8(t.as_bytes()).ok().map(String::from));
+            let text = input
+                .metadata()
+                .get("comment")
+                .and_then(|t| std::str::from_utf8(t.as_bytes()).ok().map(String::from));
             Ok(text.filter(|t| t.len() <= MOST_BYTES))
         }
     }

@@ -95,7 +95,8 @@ enum Backend {
 /// `frames` may be a guess.
 pub fn preflight(plan: &VideoPlan, frames: u64) -> Result<()> {
     check(plan)?;
-    let bytes = super::recipe::estimated_bytes(plan.codec, plan.quality, (plan.width, plan.height), frames);
+    let bytes =
+        super::recipe::estimated_bytes(plan.codec, plan.quality, (plan.width, plan.height), frames);
     files::check_writable(files::folder_of(&plan.path), bytes)?;
     choose(plan).map(|_| ())
 }
@@ -105,11 +106,17 @@ impl Encoder {
     pub fn create(plan: &VideoPlan) -> Result<Self> {
         let container = check(plan)?;
         let (recipe, backend) = match container {
-            Container::Folder => (None, Backend::Pictures { partial: Partial::create_folder(&plan.path)? }),
+            Container::Folder => {
+                (None, Backend::Pictures { partial: Partial::create_folder(&plan.path)? })
+            }
             Container::Gif => {
                 let recipe = choose(plan)?.into_iter().next();
                 let partial = Partial::create(&plan.path)?;
-                let spool = Spool::create(files::folder_of(&plan.path), (plan.width, plan.height), plan.fps)?;
+                let spool = Spool::create(
+                    files::folder_of(&plan.path),
+                    (plan.width, plan.height),
+                    plan.fps,
+                )?;
                 (recipe, Backend::Gif { spool, partial })
             }
             _ => {
@@ -124,13 +131,22 @@ impl Encoder {
     pub fn push(&mut self, frame: &Frame<'_>) -> Result<()> {
         let Frame { width, height, rgb } = *frame;
         let expected = (self.plan.width, self.plan.height);
-        if (width, height) != expected || rgb.len() as u64 != u64::from(width) * u64::from(height) * 3 {
-            let error = VideoError::FrameSize { index: self.pushed, expected, got: (width, height), bytes: rgb.len() };
+        if (width, height) != expected
+            || rgb.len() as u64 != u64::from(width) * u64::from(height) * 3
+        {
+            let error = VideoError::FrameSize {
+                index: self.pushed,
+                expected,
+                got: (width, height),
+                bytes: rgb.len(),
+            };
             self.backend = None;
             return Err(error);
         }
         let target = &self.plan.path;
-        let Some(backend) = &mut self.backend else { return Err(VideoError::Stopped { path: target.clone() }) };
+        let Some(backend) = &mut self.backend else {
+            return Err(VideoError::Stopped { path: target.clone() });
+        };
         let result = match backend {
             Backend::Stream { mux, convert, .. } => convert
                 .rgb(rgb, self.pushed)
@@ -158,7 +174,8 @@ impl Encoder {
     /// Completes the file, gives it its name and reads the settings back from it.
     pub fn finish(mut self) -> Result<VideoFile> {
         let plan = self.plan.clone();
-        let backend = self.backend.take().ok_or_else(|| VideoError::Stopped { path: plan.path.clone() })?;
+        let backend =
+            self.backend.take().ok_or_else(|| VideoError::Stopped { path: plan.path.clone() })?;
         if self.pushed == 0 {
             return Err(VideoError::NoFrames { path: plan.path });
         }
@@ -178,7 +195,8 @@ impl Encoder {
             webp::embed(partial.file(), &plan.path, (plan.width, plan.height), &plan.metadata)?;
         }
         if plan.codec == Codec::H265 && self.container.is_isom() {
-            isom::name_hvc1(partial.file()).map_err(|e| VideoError::io(&plan.path, "naming the codec", e))?;
+            isom::name_hvc1(partial.file())
+                .map_err(|e| VideoError::io(&plan.path, "naming the codec", e))?;
         }
         partial.commit()?;
         self.describe(plan)
@@ -192,8 +210,10 @@ impl Encoder {
         {
             return Err(VideoError::MetadataMismatch { path: plan.path, problem });
         }
-        let bytes = size_on_disk(&plan.path).map_err(|e| VideoError::io(&plan.path, "asking for its size", e))?;
-        let pixel = self.recipe.as_ref().and_then(|r| r.pixel.descriptor()).map_or("rgb24", |d| d.name());
+        let bytes = size_on_disk(&plan.path)
+            .map_err(|e| VideoError::io(&plan.path, "asking for its size", e))?;
+        let pixel =
+            self.recipe.as_ref().and_then(|r| r.pixel.descriptor()).map_or("rgb24", |d| d.name());
         Ok(VideoFile {
             bytes,
             frames: self.pushed,
@@ -258,17 +278,22 @@ fn open_stream(plan: &VideoPlan, container: Container) -> Result<(Recipe, Backen
     let mut tried = Vec::new();
     for recipe in choose(plan)? {
         let partial = Partial::create(&plan.path)?;
-        let file = partial.file().try_clone().map_err(|e| VideoError::io(&plan.path, "opening", e))?;
+        let file =
+            partial.file().try_clone().map_err(|e| VideoError::io(&plan.path, "opening", e))?;
         // WebP gets its settings afterwards: its muxer has no field for them.
         let comment = if container == Container::WebP { "" } else { plan.metadata.as_str() };
         let stream = StreamPlan { container, size, fps: plan.fps, comment };
         match Mux::open(file, partial.path(), &plan.path, &recipe, &stream) {
             Ok(mux) => {
                 let convert = Converter::from_rgb(recipe.pixel, plan.width, plan.height, plan.fps)
-                    .map_err(|e| VideoError::ffmpeg(&plan.path, "preparing the colour conversion", e))?;
+                    .map_err(|e| {
+                        VideoError::ffmpeg(&plan.path, "preparing the colour conversion", e)
+                    })?;
                 return Ok((recipe, Backend::Stream { mux, convert, partial }));
             }
-            Err(VideoError::Ffmpeg { source, .. }) => tried.push(format!("{} ({source})", recipe.encoder)),
+            Err(VideoError::Ffmpeg { source, .. }) => {
+                tried.push(format!("{} ({source})", recipe.encoder));
+            }
             Err(other) => return Err(other),
         }
     }

@@ -57,7 +57,7 @@ pub enum VideoError {
     /// A frame differs from the plan, or its bytes from its size.
     #[error(
         "frame {index} is {}x{} with {bytes} bytes; expected {}x{} with {} bytes of RGB",
-        got.0, got.1, expected.0, expected.1, expected.0 as u64 * u64::from(expected.1) * 3
+        got.0, got.1, expected.0, expected.1, u64::from(expected.0) * u64::from(expected.1) * 3
     )]
     FrameSize {
         /// Which frame, from 0.
@@ -76,7 +76,9 @@ pub enum VideoError {
         at: usize,
     },
     /// No encoder of this FFmpeg makes the codec.
-    #[error("{codec}: no encoder works here: {tried}; install an FFmpeg with one of them or choose another codec")]
+    #[error(
+        "{codec}: no encoder works here: {tried}; install an FFmpeg with one of them or choose another codec"
+    )]
     NoEncoder {
         /// The codec.
         codec: Codec,
@@ -139,7 +141,9 @@ pub enum VideoError {
         got: u64,
     },
     /// The settings read back from the finished file are not those written. The file is kept: its pictures are good.
-    #[error("{path}: the settings did not survive in the file ({problem}); the video itself is complete, the sidecar has them")]
+    #[error(
+        "{path}: the settings did not survive in the file ({problem}); the video itself is complete, the sidecar has them"
+    )]
     MetadataMismatch {
         /// The file.
         path: PathBuf,
@@ -195,7 +199,10 @@ impl VideoError {
 
     pub(crate) fn io(path: &Path, doing: &'static str, source: std::io::Error) -> Self {
         if files::is_out_of_space(&source) {
-            return Self::DiskFull { path: path.into(), free: files::free_bytes(files::folder_of(path)).ok() };
+            return Self::DiskFull {
+                path: path.into(),
+                free: files::free_bytes(files::folder_of(path)).ok(),
+            };
         }
         Self::Io { path: path.into(), doing, source }
     }
@@ -217,7 +224,10 @@ impl VideoError {
         let allowed: Vec<_> = codec.containers().iter().map(|c| c.naming()).collect();
         let container = match container {
             Some(c) => c.to_string(),
-            None => format!("a file ending in \"{}\"", path.extension().unwrap_or_default().to_string_lossy()),
+            None => format!(
+                "a file ending in \"{}\"",
+                path.extension().unwrap_or_default().to_string_lossy()
+            ),
         };
         Self::WrongContainer { path: path.into(), codec, container, allowed: allowed.join(" or ") }
     }

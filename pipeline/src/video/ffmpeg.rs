@@ -115,7 +115,7 @@ pub(crate) fn open_encoder(
     video.set_frame_rate(Some(fps.rate()));
     video.set_aspect_ratio((1, 1));
     // Bit-exact leaves version strings out, so that the same request gives the same bytes.
-    let mut flags = ffmpeg::codec::Flags::BITEXACT;
+    let mut flags = ffmpeg::codec::Flags::BITEXACT | ffmpeg::codec::Flags::CLOSED_GOP;
     if global_header {
         flags |= ffmpeg::codec::Flags::GLOBAL_HEADER;
     }
@@ -140,7 +140,12 @@ pub(crate) fn open_encoder(
     for (key, value) in &recipe.options {
         options.set(key, value);
     }
-    Ok(Coder { encoder: video.open_with(options)?, needs_frames: recipe.encoder == "libsvtav1", frames: 0, ended: false })
+    Ok(Coder {
+        encoder: video.open_with(options)?,
+        needs_frames: recipe.encoder == "libsvtav1",
+        frames: 0,
+        ended: false,
+    })
 }
 
 /// An open encoder that can be closed at any moment.
@@ -187,7 +192,11 @@ impl Drop for Coder {
             return;
         }
         if self.frames == 0 {
-            let mut blank = frame::Video::new(self.encoder.format(), self.encoder.width(), self.encoder.height());
+            let mut blank = frame::Video::new(
+                self.encoder.format(),
+                self.encoder.width(),
+                self.encoder.height(),
+            );
             for plane in 0..blank.planes() {
                 blank.data_mut(plane).fill(0);
             }
@@ -215,7 +224,8 @@ pub(crate) fn ready(result: Result<(), ffmpeg::Error>) -> Result<Option<()>, ffm
 /// Copies packed rows of `row_bytes` into a frame's only plane, whose rows may be longer.
 pub(crate) fn fill_rows(frame: &mut frame::Video, packed: &[u8], row_bytes: usize) {
     let stride = frame.stride(0);
-    for (to, from) in frame.data_mut(0).chunks_exact_mut(stride).zip(packed.chunks_exact(row_bytes)) {
+    for (to, from) in frame.data_mut(0).chunks_exact_mut(stride).zip(packed.chunks_exact(row_bytes))
+    {
         to[..row_bytes].copy_from_slice(from);
     }
 }

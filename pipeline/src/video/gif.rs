@@ -37,7 +37,8 @@ pub(crate) struct Spool {
 
 impl Spool {
     pub(crate) fn create(folder: &Path, size: (u32, u32), fps: Fps) -> Result<Self> {
-        let raw = tempfile::tempfile_in(folder).map_err(|e| VideoError::io(folder, "making room for raw frames", e))?;
+        let raw = tempfile::tempfile_in(folder)
+            .map_err(|e| VideoError::io(folder, "making room for raw frames", e))?;
         Ok(Self { raw, size, fps, frames: 0 })
     }
 
@@ -48,25 +49,40 @@ impl Spool {
     }
 
     /// Chooses the palette and writes the GIF into `partial`.
-    pub(crate) fn write(mut self, partial: &Partial, recipe: &Recipe, quality: Quality, comment: &str) -> Result<()> {
+    pub(crate) fn write(
+        mut self,
+        partial: &Partial,
+        recipe: &Recipe,
+        quality: Quality,
+        comment: &str,
+    ) -> Result<()> {
         let target = partial.target();
         let fail = |doing| move |e| VideoError::ffmpeg(target, doing, e);
         let (width, height) = self.size;
         let pictures = InputFormat { pixel: Pixel::RGB24, width, height, fps: self.fps };
         let palette = {
-            let mut graph = convert::build(&[("in", pictures)], "[in]palettegen=stats_mode=full[out]")
-                .map_err(fail("preparing the palette"))?;
-            self.each(target, |frame| convert::put(&mut graph, "in", &frame).map_err(fail("counting colours")))?;
+            let mut graph =
+                convert::build(&[("in", pictures)], "[in]palettegen=stats_mode=full[out]")
+                    .map_err(fail("preparing the palette"))?;
+            self.each(target, |frame| {
+                convert::put(&mut graph, "in", &frame).map_err(fail("counting colours"))
+            })?;
             convert::end(&mut graph, "in").map_err(fail("counting colours"))?;
             let palette = convert::take(&mut graph).map_err(fail("choosing the palette"))?;
-            let mut palette = palette.ok_or(ffmpeg::Error::Bug).map_err(fail("choosing the palette"))?;
+            let mut palette =
+                palette.ok_or(ffmpeg::Error::Bug).map_err(fail("choosing the palette"))?;
             palette.set_pts(Some(0));
             palette
         };
 
         // Ordered dithering repeats from frame to frame and so compresses; error diffusion looks better and costs bytes.
         let dither = if quality.percent() <= 60 { "bayer:bayer_scale=4" } else { "sierra2_4a" };
-        let swatch = InputFormat { pixel: palette.format(), width: PALETTE_SIDE, height: PALETTE_SIDE, fps: self.fps };
+        let swatch = InputFormat {
+            pixel: palette.format(),
+            width: PALETTE_SIDE,
+            height: PALETTE_SIDE,
+            fps: self.fps,
+        };
         let chain = format!("[in][palette]paletteuse=dither={dither}:diff_mode=rectangle[out]");
         let mut graph = convert::build(&[("in", pictures), ("palette", swatch)], &chain)
             .map_err(fail("preparing the colour reduction"))?;
@@ -74,7 +90,8 @@ impl Spool {
         convert::end(&mut graph, "palette").map_err(fail("reducing colours"))?;
 
         let file = partial.file().try_clone().map_err(|e| VideoError::io(target, "opening", e))?;
-        let plan = StreamPlan { container: Container::Gif, size: self.size, fps: self.fps, comment: "" };
+        let plan =
+            StreamPlan { container: Container::Gif, size: self.size, fps: self.fps, comment: "" };
         let mut mux = Mux::open(file, partial.path(), target, recipe, &plan)?;
         let mut written = 0;
         let mut drain = |graph: &mut ffmpeg::filter::Graph| -> Result<()> {
@@ -92,16 +109,23 @@ impl Spool {
         convert::end(&mut graph, "in").map_err(fail("reducing colours"))?;
         drain(&mut graph)?;
         mux.finish(target)?;
-        append_comment(partial.file(), comment).map_err(|e| VideoError::io(target, "writing the comment", e))
+        append_comment(partial.file(), comment)
+            .map_err(|e| VideoError::io(target, "writing the comment", e))
     }
 
     /// Reads the waiting frames from the first.
-    fn each(&mut self, target: &Path, mut act: impl FnMut(ffmpeg::frame::Video) -> Result<()>) -> Result<()> {
+    fn each(
+        &mut self,
+        target: &Path,
+        mut act: impl FnMut(ffmpeg::frame::Video) -> Result<()>,
+    ) -> Result<()> {
         let (width, height) = self.size;
         let mut rgb = vec![0; width as usize * height as usize * 3];
         self.raw.rewind().map_err(|e| VideoError::io(target, "reading a raw frame", e))?;
         for index in 0..self.frames {
-            self.raw.read_exact(&mut rgb).map_err(|e| VideoError::io(target, "reading a raw frame", e))?;
+            self.raw
+                .read_exact(&mut rgb)
+                .map_err(|e| VideoError::io(target, "reading a raw frame", e))?;
             let mut frame = rgb_frame(&rgb, width, height);
             frame.set_pts(Some(index.cast_signed()));
             act(frame)?;
@@ -124,7 +148,10 @@ fn append_comment(mut file: &File, text: &str) -> io::Result<()> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     if last[0] != TRAILER {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the GIF does not end with its trailer"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the GIF does not end with its trailer",
+        ));
     }
     let mut bytes = vec![EXTENSION, COMMENT];
     for block in text.as_bytes().chunks(255) {

@@ -101,22 +101,24 @@ fn find(data: &[u8], inside: Range<usize>, name: [u8; 4]) -> Option<Range<usize>
 mod tests {
     use super::*;
 
-    fn boxed(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
-        [&(body.len() as u32 + 8).to_be_bytes()[..], name, body].concat()
+    fn boxed(name: [u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes()[..], &name, body].concat()
     }
 
     #[test]
     fn the_name_and_the_promise_change_together() {
         let mut hvcc = vec![0; HVCC_FIXED_BYTES];
         hvcc.extend([2, 0x20, 0, 1, 0, 2, 9, 9, 0x21, 0, 1, 0, 1, 7]);
-        let entry = boxed(b"hev1", &[vec![0; SAMPLE_ENTRY_BYTES - 8], boxed(b"hvcC", &hvcc)].concat());
-        let mut nested = boxed(b"stsd", &[vec![0; 8], entry].concat());
+        let entry =
+            boxed(*b"hev1", &[vec![0; SAMPLE_ENTRY_BYTES - 8], boxed(*b"hvcC", &hvcc)].concat());
+        let mut nested = boxed(*b"stsd", &[vec![0; 8], entry].concat());
         for name in [b"stbl", b"minf", b"mdia", b"trak", b"moov"] {
-            nested = boxed(name, &[boxed(b"free", b"xx"), nested].concat());
+            nested = boxed(*name, &[boxed(*b"free", b"xx"), nested].concat());
         }
         let before = nested.clone();
         rename(&mut nested).unwrap();
-        let changed: Vec<_> = before.iter().zip(&nested).filter(|(a, b)| a != b).map(|(_, b)| *b).collect();
+        let changed: Vec<_> =
+            before.iter().zip(&nested).filter(|(a, b)| a != b).map(|(_, b)| *b).collect();
         assert_eq!(changed, [b'v', b'c', 0xa0, 0xa1]);
         assert!(rename(&mut nested).is_none());
     }

@@ -45,14 +45,15 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, MetadataError> {
     if text.len() > MOST_BYTES {
         return Err(MetadataError::TooLong { got: text.len() });
     }
-    let got = match serde_json::from_str(text).map_err(|source| MetadataError::NotJson { source })? {
-        Value::Object(map) => return Ok(map),
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-    };
+    let got =
+        match serde_json::from_str(text).map_err(|source| MetadataError::NotJson { source })? {
+            Value::Object(map) => return Ok(map),
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+        };
     Err(MetadataError::NotAnObject { got })
 }
 

@@ -16,6 +16,9 @@ use crate::video::recipe::Recipe;
 /// Bytes collected before the file system is asked to write.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// No encoder here shows a frame this many frames after it was to be decoded.
+const MOST_REORDERED: i64 = 256;
+
 /// What a stream is made of.
 pub(crate) struct StreamPlan<'a> {
     pub(crate) container: Container,
@@ -32,6 +35,7 @@ pub(crate) struct Mux {
     fault: Fault,
     frame_time: ffmpeg::Rational,
     stream_time: ffmpeg::Rational,
+    last_dts: Option<i64>,
 }
 
 impl Mux {
@@ -49,25 +53,34 @@ impl Mux {
             let fault = fault.clone();
             move |e| failure(target, doing, &fault, e)
         };
-        let global_header = matches!(plan.container, Container::Mp4 | Container::Mov | Container::Mkv | Container::WebM);
-        let encoder =
-            open_encoder(recipe, plan.size, plan.fps, global_header).map_err(fail("opening the encoder"))?;
-        let sink = StreamIo::from_write_seek_with_capacity(Sink::new(file, fault.clone()), BUFFER_BYTES)
-            .map_err(fail("opening the file"))?;
+        let global_header = matches!(
+            plan.container,
+            Container::Mp4 | Container::Mov | Container::Mkv | Container::WebM
+        );
+        let encoder = open_encoder(recipe, plan.size, plan.fps, global_header)
+            .map_err(fail("opening the encoder"))?;
+        let sink =
+            StreamIo::from_write_seek_with_capacity(Sink::new(file, fault.clone()), BUFFER_BYTES)
+                .map_err(fail("opening the file"))?;
         // `file:` keeps a colon in the name from being read as a protocol.
         let url = if plan.container.is_isom() {
             let path = written_as.to_str().ok_or_else(|| {
-                VideoError::malformed(target, "mp4 and mov need a path in UTF-8; rename the folder or write mkv")
+                VideoError::malformed(
+                    target,
+                    "mp4 and mov need a path in UTF-8; rename the folder or write mkv",
+                )
             })?;
             Some(format!("file:{path}"))
         } else {
             None
         };
-        let mut output = format::output_to_stream(sink, url.as_deref(), Some(plan.container.muxer()))
-            .map_err(fail("opening the muxer"))?;
+        let mut output =
+            format::output_to_stream(sink, url.as_deref(), Some(plan.container.muxer()))
+                .map_err(fail("opening the muxer"))?;
         let frame_time = plan.fps.time_base();
         {
-            let mut stream = output.add_stream_with(encoder.context()).map_err(fail("adding the stream"))?;
+            let mut stream =
+                output.add_stream_with(encoder.context()).map_err(fail("adding the stream"))?;
             stream.set_time_base(frame_time);
             stream.set_rate(plan.fps.rate());
             stream.set_avg_frame_rate(plan.fps.rate());
@@ -93,10 +106,14 @@ impl Mux {
             .map(|(key, _)| key.to_owned())
             .collect();
         if !unused.is_empty() {
-            tracing::warn!(muxer = plan.container.muxer(), ?unused, "the muxer knows none of these options");
+            tracing::warn!(
+                muxer = plan.container.muxer(),
+                ?unused,
+                "the muxer knows none of these options"
+            );
         }
         let stream_time = output.stream(0).map_or(frame_time, |s| s.time_base());
-        Ok(Self { encoder, output, fault, frame_time, stream_time })
+        Ok(Self { encoder, output, fault, frame_time, stream_time, last_dts: None })
     }
 
     /// Encodes one frame, whose timestamp is its index, and writes the packets that are ready.
@@ -121,16 +138,29 @@ impl Mux {
 
     fn drain(&mut self, target: &Path) -> Result<()> {
         loop {
-            let packet = self.encoder.packet().map_err(|e| self.fail(target, "encoding a frame", e))?;
+            let packet =
+                self.encoder.packet().map_err(|e| self.fail(target, "encoding a frame", e))?;
             let Some(mut packet) = packet else { return Ok(()) };
             // Encoders leave the duration open and some muxers guess the last one.
             if packet.duration() <= 0 {
                 packet.set_duration(1);
             }
+            self.mend_times(&mut packet);
             packet.set_stream(0);
             packet.rescale_ts(self.frame_time, self.stream_time);
-            packet.write_interleaved(&mut self.output).map_err(|e| self.fail(target, "writing a frame", e))?;
+            packet
+                .write_interleaved(&mut self.output)
+                .map_err(|e| self.fail(target, "writing a frame", e))?;
         }
+    }
+
+    /// x264 gives a wild decoding time when a clip has fewer frames than it would reorder; then nothing is reordered.
+    fn mend_times(&mut self, packet: &mut ffmpeg::Packet) {
+        let (pts, dts) = (packet.pts().unwrap_or(0), packet.dts().unwrap_or(i64::MIN));
+        if pts.saturating_sub(dts) > MOST_REORDERED {
+            packet.set_dts(Some(self.last_dts.map_or(pts, |last| last + 1)));
+        }
+        self.last_dts = packet.dts();
     }
 
     fn fail(&self, target: &Path, doing: &'static str, error: ffmpeg::Error) -> VideoError {

@@ -45,7 +45,12 @@ impl Iterator for Paired {
     }
 }
 
-fn unpaired(left: &Decoder, right: &Decoder, left_frames: Option<u64>, right_frames: Option<u64>) -> VideoError {
+fn unpaired(
+    left: &Decoder,
+    right: &Decoder,
+    left_frames: Option<u64>,
+    right_frames: Option<u64>,
+) -> VideoError {
     VideoError::Unpaired {
         left: left.path().into(),
         right: right.path().into(),

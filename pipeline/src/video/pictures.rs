@@ -15,7 +15,12 @@ pub fn frame_name(index: u64) -> String {
 }
 
 /// Writes one picture and puts it on the disk. `settings` may be empty.
-pub(crate) fn write(path: &Path, (width, height): (u32, u32), rgb: &[u8], settings: &str) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    (width, height): (u32, u32),
+    rgb: &[u8],
+    settings: &str,
+) -> Result<()> {
     let file = File::create_new(path).map_err(|e| VideoError::io(path, "creating", e))?;
     let mut buffered = BufWriter::new(&file);
     let mut encoder = png::Encoder::new(&mut buffered, width, height);
@@ -51,7 +56,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         let expected = frame_name(index as u64);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("frame_") && *name != *expected {
-            return Err(VideoError::malformed(folder, format!("{expected} is missing: the next picture is {name}")));
+            return Err(VideoError::malformed(
+                folder,
+                format!("{expected} is missing: the next picture is {name}"),
+            ));
         }
     }
     if files.is_empty() {
@@ -73,7 +81,9 @@ pub(crate) fn read(path: &Path) -> Result<(u32, u32, Vec<u8>)> {
 /// The settings in a PNG file, if they are there.
 pub(crate) fn settings(path: &Path) -> Result<Option<String>> {
     let file = File::open(path).map_err(|e| VideoError::io(path, "opening", e))?;
-    let bad = |e: png::DecodingError| VideoError::malformed(path, format!("not a readable PNG file: {e}"));
+    let bad = |e: png::DecodingError| {
+        VideoError::malformed(path, format!("not a readable PNG file: {e}"))
+    };
     let reader = png::Decoder::new(BufReader::new(file)).read_info().map_err(bad)?;
     let chunk = reader.info().utf8_text.iter().find(|c| c.keyword == KEYWORD);
     Ok(chunk.and_then(|c| c.get_text().ok()))

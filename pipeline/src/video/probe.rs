@@ -47,8 +47,11 @@ pub fn probe_codec(codec: Codec) -> EncoderStatus {
     if codec == Codec::Png {
         return EncoderStatus { codec, encoder: Some("png"), attempts: vec![("png", None)] };
     }
-    let list = Fps::new(24, 1).and_then(|fps| recipes(codec, Quality::HIGH, (SIDE, SIDE), fps).ok()).unwrap_or_default();
-    let attempts: Vec<_> = list.iter().map(|recipe| (recipe.encoder, works(recipe).err())).collect();
+    let list = Fps::new(24, 1)
+        .and_then(|fps| recipes(codec, Quality::HIGH, (SIDE, SIDE), fps).ok())
+        .unwrap_or_default();
+    let attempts: Vec<_> =
+        list.iter().map(|recipe| (recipe.encoder, works(recipe).err())).collect();
     let encoder = attempts.iter().find(|(_, problem)| problem.is_none()).map(|(name, _)| *name);
     EncoderStatus { codec, encoder, attempts }
 }

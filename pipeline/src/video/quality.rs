@@ -27,7 +27,8 @@ impl Quality {
     pub const HIGH: Self = Self::Percent(90);
 
     /// For help texts.
-    pub const HELP: &str = "draft (50), good (75), high (90, visually lossless), lossless, or a number from 0 to 100";
+    pub const HELP: &str =
+        "draft (50), good (75), high (90, visually lossless), lossless, or a number from 0 to 100";
 
     /// The number, 100 when lossless.
     pub fn percent(self) -> u8 {
@@ -65,11 +66,15 @@ impl FromStr for Quality {
             "good" => Ok(Self::GOOD),
             "high" => Ok(Self::HIGH),
             "lossless" => Ok(Self::Lossless),
-            number => number.parse().ok().filter(|p| *p <= 100).map(Self::Percent).ok_or_else(|| VideoError::Unknown {
-                what: "quality",
-                got: text.into(),
-                allowed: Self::HELP.into(),
-            }),
+            number => {
+                number.parse().ok().filter(|p| *p <= 100).map(Self::Percent).ok_or_else(|| {
+                    VideoError::Unknown {
+                        what: "quality",
+                        got: text.into(),
+                        allowed: Self::HELP.into(),
+                    }
+                })
+            }
         }
     }
 }
@@ -108,9 +113,12 @@ mod tests {
 
     #[test]
     fn names_and_numbers_parse_and_print() {
-        for (text, quality) in
-            [("high", Quality::HIGH), ("75", Quality::GOOD), ("LOSSLESS", Quality::Lossless), ("0", Quality::Percent(0))]
-        {
+        for (text, quality) in [
+            ("high", Quality::HIGH),
+            ("75", Quality::GOOD),
+            ("LOSSLESS", Quality::Lossless),
+            ("0", Quality::Percent(0)),
+        ] {
             assert_eq!(text.parse::<Quality>().unwrap(), quality);
             assert_eq!(quality.to_string().parse::<Quality>().unwrap(), quality);
         }
@@ -119,7 +127,10 @@ mod tests {
 
     #[test]
     fn scales_hit_their_anchors_and_are_monotonic() {
-        assert_eq!([0, 50, 75, 90, 100].map(|p| X264_CRF.at(Quality::Percent(p))), [38, 27, 21, 17, 10]);
+        assert_eq!(
+            [0, 50, 75, 90, 100].map(|p| X264_CRF.at(Quality::Percent(p))),
+            [38, 27, 21, 17, 10]
+        );
         for scale in [X264_CRF, X265_CRF, SVT_AV1_CRF, AOM_CRF, RAV1E_QP] {
             let values: Vec<_> = (0..=100).map(|p| scale.at(Quality::Percent(p))).collect();
             assert!(values.is_sorted_by(|a, b| a >= b), "{values:?}");

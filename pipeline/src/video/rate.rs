@@ -77,7 +77,11 @@ impl Fps {
 
 impl fmt::Display for Fps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.den == 1 { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
+        if self.den == 1 {
+            write!(f, "{}", self.num)
+        } else {
+            write!(f, "{}/{}", self.num, self.den)
+        }
     }
 }
 
@@ -87,7 +91,12 @@ impl FromStr for Fps {
     /// `24`, `23.976` or `24000/1001`.
     fn from_str(text: &str) -> Result<Self, VideoError> {
         let parsed = match text.trim().split_once('/') {
-            Some((num, den)) => num.trim().parse().ok().zip(den.trim().parse().ok()).and_then(|(n, d)| Self::new(n, d)),
+            Some((num, den)) => num
+                .trim()
+                .parse()
+                .ok()
+                .zip(den.trim().parse().ok())
+                .and_then(|(n, d)| Self::new(n, d)),
             None => text.trim().parse().ok().and_then(Self::from_decimal),
         };
         parsed.ok_or_else(|| VideoError::Unknown {
@@ -104,8 +113,17 @@ mod tests {
 
     #[test]
     fn decimals_become_the_fractions_they_mean() {
-        let cases = [("16", (16, 1)), ("23.976", (24000, 1001)), ("29.97", (30000, 1001)), ("59.94", (60000, 1001)),
-            ("12.5", (25, 2)), ("30000/1001", (30000, 1001)), ("48/2", (24, 1)), ("0.5", (1, 2)), ("8.008", (1001, 125))];
+        let cases = [
+            ("16", (16, 1)),
+            ("23.976", (24000, 1001)),
+            ("29.97", (30000, 1001)),
+            ("59.94", (60000, 1001)),
+            ("12.5", (25, 2)),
+            ("30000/1001", (30000, 1001)),
+            ("48/2", (24, 1)),
+            ("0.5", (1, 2)),
+            ("8.008", (1001, 125)),
+        ];
         for (text, (num, den)) in cases {
             let fps: Fps = text.parse().unwrap();
             assert_eq!((fps.num(), fps.den()), (num, den), "{text}");

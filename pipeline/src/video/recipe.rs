@@ -44,8 +44,13 @@ impl Recipe {
         Self { encoder, pixel, options: Vec::new(), note: None }
     }
 
-    fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+    fn with(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
         self.options.push((key, value.to_string()));
+        self
+    }
+
+    fn with_all(mut self, options: Option<(&'static str, String)>) -> Self {
+        self.options.extend(options);
         self
     }
 
@@ -56,9 +61,15 @@ impl Recipe {
 }
 
 /// The encoders to try for a codec, best first; empty for PNG, which is not FFmpeg's business here.
-pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32), fps: Fps) -> Result<Vec<Recipe>> {
+pub(crate) fn recipes(
+    codec: Codec,
+    quality: Quality,
+    (width, height): (u32, u32),
+    fps: Fps,
+) -> Result<Vec<Recipe>> {
     let odd = width % 2 == 1 || height % 2 == 1;
-    let odd_note = odd.then_some("odd width or height: written as 4:4:4, which some hardware players refuse");
+    let odd_note =
+        odd.then_some("odd width or height: written as 4:4:4, which some hardware players refuse");
     let lossless = quality == Quality::Lossless;
     // Two seconds between key frames: scrubbing stays quick and costs a few percent of size.
     let gop = (2.0 * fps.as_f64()).round().max(1.0) as u32;
@@ -69,13 +80,16 @@ pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32
                     .with("qp", 0)
                     .with("preset", "medium")
                     .with("g", gop)
-                    .noting(Some("lossless RGB H.264: few players outside VLC, mpv and ffmpeg read it")),
+                    .noting(Some(
+                        "lossless RGB H.264: few players outside VLC, mpv and ffmpeg read it",
+                    )),
             ]
         }
         Codec::H264 => vec![
             Recipe::new("libx264", if odd { Pixel::YUV444P } else { Pixel::YUV420P })
                 .with("crf", quality::X264_CRF.at(quality))
                 .with("preset", "medium")
+                .with_all(x264_steady())
                 .with("g", gop)
                 .noting(odd_note),
         ],
@@ -85,7 +99,9 @@ pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32
                 .with("preset", "medium")
                 .with("x265-params", "lossless=1:log-level=none")
                 .with("g", gop)
-                .noting(Some("lossless RGB H.265: few players outside VLC, mpv and ffmpeg read it")),
+                .noting(Some(
+                    "lossless RGB H.265: few players outside VLC, mpv and ffmpeg read it",
+                )),
         ],
         Codec::H265 => vec![
             Recipe::new("libx265", if odd { Pixel::YUV444P10LE } else { Pixel::YUV420P10LE })
@@ -95,12 +111,11 @@ pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32
                 .with("g", gop)
                 .noting(odd_note),
         ],
-        Codec::Av1 if lossless => vec![
-            aom(Pixel::GBRP, gop)
-                .with("crf", 0)
-                .with("aom-params", "lossless=1")
-                .noting(Some("lossless RGB AV1: few players outside VLC, mpv, ffmpeg and browsers read it")),
-        ],
+        Codec::Av1 if lossless => {
+            vec![aom(Pixel::GBRP, gop).with("crf", 0).with("aom-params", "lossless=1").noting(
+                Some("lossless RGB AV1: few players outside VLC, mpv, ffmpeg and browsers read it"),
+            )]
+        }
         Codec::Av1 => {
             let svt = (!odd && width >= SVT_LEAST && height >= SVT_LEAST).then(|| {
                 Recipe::new("libsvtav1", Pixel::YUV420P10LE)
@@ -117,9 +132,15 @@ pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32
         }
         // Checksums per slice and every frame a key frame: what archives ask of a master.
         Codec::Ffv1 => {
-            vec![Recipe::new("ffv1", Pixel::BGRZ).with("level", 3).with("g", 1).with("slicecrc", 1).with("context", 1)]
+            vec![
+                Recipe::new("ffv1", Pixel::BGRZ)
+                    .with("level", 3)
+                    .with("g", 1)
+                    .with("slicecrc", 1)
+                    .with("context", 1),
+            ]
         }
-        Codec::ProRes if lossless => return Err(no_lossless(codec)),
+        Codec::ProRes | Codec::Gif if lossless => return Err(no_lossless(codec)),
         Codec::ProRes => {
             let profile = match quality.percent() {
                 0..25 => "proxy",
@@ -127,10 +148,10 @@ pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32
                 60..85 => "standard",
                 _ => "hq",
             };
-            let recipe = Recipe::new("prores_ks", if odd { Pixel::YUV444P10LE } else { Pixel::YUV422P10LE });
+            let recipe =
+                Recipe::new("prores_ks", if odd { Pixel::YUV444P10LE } else { Pixel::YUV422P10LE });
             vec![recipe.with("profile", if odd { "4444" } else { profile }).with("vendor", "apl0")]
         }
-        Codec::Gif if lossless => return Err(no_lossless(codec)),
         Codec::Gif => vec![Recipe::new("gif", Pixel::PAL8)],
         // WebP fixes its own matrix (BT.601), so libwebp gets RGB and converts it itself.
         Codec::WebP => {
@@ -144,6 +165,16 @@ pub(crate) fn recipes(codec: Codec, quality: Quality, (width, height): (u32, u32
         Codec::Png => Vec::new(),
     };
     Ok(list)
+}
+
+/// x264's (build 164) macroblock tree gives one of several results at random with AVX-512, on one thread too; with AVX2 it repeats.
+/// The same request must give the same bytes, so processors that have the former are told to use the latter.
+fn x264_steady() -> Option<(&'static str, String)> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        return Some(("x264-params", "asm=avx2,fma3,bmi2".into()));
+    }
+    None
 }
 
 fn aom(pixel: Pixel, gop: u32) -> Recipe {
@@ -160,7 +191,12 @@ fn no_lossless(codec: Codec) -> VideoError {
 
 /// A generous guess of the finished file's bytes, for the check before denoising. Generated clips have ended below it;
 /// noise at full quality may not, and then the encoder's own error says so with the latents safe.
-pub fn estimated_bytes(codec: Codec, quality: Quality, (width, height): (u32, u32), frames: u64) -> u64 {
+pub fn estimated_bytes(
+    codec: Codec,
+    quality: Quality,
+    (width, height): (u32, u32),
+    frames: u64,
+) -> u64 {
     // Bytes per pixel and frame at draft, good, high and 100; x264 at CRF 17 spends about 0.05 on real clips.
     let per_pixel = match (codec, quality) {
         (Codec::Ffv1 | Codec::Png, _) | (_, Quality::Lossless) => 2.0,
@@ -169,5 +205,5 @@ pub fn estimated_bytes(codec: Codec, quality: Quality, (width, height): (u32, u3
         (Codec::Gif, _) => 3.0 + 0.7,
         (_, Quality::Percent(p)) => 0.05 + 0.6 * (f64::from(p.min(100)) / 100.0).powi(4),
     };
-    (per_pixel * f64::from(width) * f64::from(height) * frames as f64) as u64 + 65_536
+    (per_pixel * f64::from(width) * f64::from(height) * frames as f64 + 65_536.0) as u64
 }

@@ -2,6 +2,9 @@
 //!
 //! A file is `RIFF size WEBP` and chunks of `name size data`, padded to even. XMP may only stand in an extended file, one that
 //! begins with `VP8X` (flags, canvas size − 1); a clip of one frame is written as a simple file and is extended here.
+//!
+//! Frames after the first are stored as what changed. The crate that decodes them rounds an opaque pixel laid over another
+//! down by up to one level, so a WebP read here is within 1 of what libwebp shows; compare on a master, not on this.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -20,7 +23,12 @@ const OPEN: &str = "<tessera:settings>";
 const CLOSE: &str = "</tessera:settings>";
 
 /// Rewrites a finished WebP file with `settings` in its XMP.
-pub(crate) fn embed(mut file: &File, target: &Path, size: (u32, u32), settings: &str) -> Result<()> {
+pub(crate) fn embed(
+    mut file: &File,
+    target: &Path,
+    size: (u32, u32),
+    settings: &str,
+) -> Result<()> {
     let fail = |e| VideoError::io(target, "writing the settings", e);
     let mut bytes = Vec::new();
     file.rewind().map_err(fail)?;
@@ -46,12 +54,22 @@ fn unpack(xmp: &[u8]) -> Option<String> {
     let start = text.find(OPEN)? + OPEN.len();
     let end = start + text[start..].find(CLOSE)?;
     // `&amp;` last, or `&amp;lt;` would be unfolded twice.
-    Some(text[start..end].replace("&lt;", "<").replace("&gt;", ">").replace("&#13;", "\r").replace("&amp;", "&"))
+    Some(
+        text[start..end]
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&#13;", "\r")
+            .replace("&amp;", "&"),
+    )
 }
 
 /// An XMP packet that holds the settings as one property.
 fn packet(settings: &str) -> String {
-    let escaped = settings.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\r', "&#13;");
+    let escaped = settings
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\r', "&#13;");
     format!(
         "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\
          <x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\
@@ -122,10 +140,23 @@ impl Pictures {
     pub(crate) fn open(path: &Path) -> Result<((u32, u32), Self)> {
         let file = File::open(path).map_err(|e| VideoError::io(path, "opening", e))?;
         let bad = |e| VideoError::malformed(path, format!("not a readable WebP file: {e}"));
-        let mut decoder = WebPDecoder::new(BufReader::new(file)).map_err(bad)?;
+        let whole = file.metadata().map_err(|e| VideoError::io(path, "opening", e))?.len();
+        let mut reader = BufReader::new(file);
+        let mut head = [0; 8];
+        reader.read_exact(&mut head).map_err(|e| VideoError::io(path, "reading", e))?;
+        let announced = 8 + u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
+        if announced > whole {
+            return Err(VideoError::malformed(
+                path,
+                format!("the file is cut off: {whole} of {announced} bytes"),
+            ));
+        }
+        reader.rewind().map_err(|e| VideoError::io(path, "reading", e))?;
+        let mut decoder = WebPDecoder::new(reader).map_err(bad)?;
         decoder.set_memory_limit(MOST_BUFFER_BYTES);
         let bytes = decoder.output_buffer_size().filter(|b| *b <= MOST_BUFFER_BYTES);
-        let bytes = bytes.ok_or_else(|| VideoError::malformed(path, "its pictures do not fit in memory"))?;
+        let bytes = bytes
+            .ok_or_else(|| VideoError::malformed(path, "its pictures do not fit in memory"))?;
         let left = if decoder.is_animated() { decoder.num_frames() } else { 1 };
         Ok((decoder.dimensions(), Self { decoder, buffer: vec![0; bytes], left, seconds: 0.0 }))
     }
@@ -140,8 +171,9 @@ impl Pictures {
         } else {
             self.decoder.read_image(&mut self.buffer).map(|()| 0)
         };
-        let milliseconds =
-            shown.map_err(|e| VideoError::malformed(path, format!("a picture cannot be decoded: {e}")))?;
+        let milliseconds = shown.map_err(|e| {
+            VideoError::malformed(path, format!("a picture cannot be decoded: {e}"))
+        })?;
         self.left -= 1;
         let at = self.seconds;
         self.seconds += f64::from(milliseconds) / 1000.0;

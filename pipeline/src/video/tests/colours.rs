@@ -4,8 +4,17 @@ use super::{ffprobe, plan};
 use crate::video::{Codec, Decoder, Encoder, Frame, Quality};
 
 const FLAT: [[u8; 3]; 11] = [
-    [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [255, 255, 0], [0, 255, 255], [255, 0, 255],
-    [64, 64, 64], [128, 128, 128], [200, 30, 90],
+    [255, 0, 0],
+    [0, 255, 0],
+    [0, 0, 255],
+    [255, 255, 255],
+    [0, 0, 0],
+    [255, 255, 0],
+    [0, 255, 255],
+    [255, 0, 255],
+    [64, 64, 64],
+    [128, 128, 128],
+    [200, 30, 90],
 ];
 
 #[test]
@@ -55,8 +64,16 @@ fn other_programs_are_told_bt709_and_limited_range() {
             let path = folder.path().join("clip").with_extension(container.extension());
             super::encode(&plan(&path, codec, (96, 64)), 3);
             let said = ffprobe(&path, "color_range,color_space,color_transfer,color_primaries");
-            for line in ["color_space=bt709", "color_transfer=bt709", "color_primaries=bt709", "color_range=tv"] {
-                assert!(said.contains(line), "{codec} in {container}: {line} is missing in\n{said}");
+            for line in [
+                "color_space=bt709",
+                "color_transfer=bt709",
+                "color_primaries=bt709",
+                "color_range=tv",
+            ] {
+                assert!(
+                    said.contains(line),
+                    "{codec} in {container}: {line} is missing in\n{said}"
+                );
             }
         }
     }

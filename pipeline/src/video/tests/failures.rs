@@ -6,7 +6,9 @@ use std::process::Command;
 
 use super::{encode, names, picture, plan};
 use crate::files::{FileError, PARTIAL_MARK};
-use crate::video::{Codec, Decoder, Encoder, Frame, VideoError, VideoPlan, preflight, read_metadata};
+use crate::video::{
+    Codec, Decoder, Encoder, Frame, VideoError, VideoPlan, preflight, read_metadata,
+};
 
 fn push(encoder: &mut Encoder, plan: &VideoPlan, index: u64) -> crate::video::Result<()> {
     let rgb = picture(index, plan.width, plan.height);
@@ -24,10 +26,16 @@ fn dropping_an_unfinished_encoder_leaves_nothing() {
         let plan = plan(&path_for(folder.path(), codec), codec, (64, 64));
         let mut encoder = Encoder::create(&plan).unwrap();
         push(&mut encoder, &plan, 0).unwrap();
-        assert!(names(folder.path()).iter().all(|n| n.contains(PARTIAL_MARK)), "{codec}: only under a temporary name");
+        assert!(
+            names(folder.path()).iter().all(|n| n.contains(PARTIAL_MARK)),
+            "{codec}: only under a temporary name"
+        );
         drop(encoder);
         assert_eq!(names(folder.path()), [""; 0], "{codec}");
-        assert!(matches!(Encoder::create(&plan).unwrap().finish(), Err(VideoError::NoFrames { .. })));
+        assert!(matches!(
+            Encoder::create(&plan).unwrap().finish(),
+            Err(VideoError::NoFrames { .. })
+        ));
         assert_eq!(names(folder.path()), [""; 0], "{codec}");
     }
 }
@@ -72,13 +80,22 @@ fn what_can_be_known_before_denoising_is() {
         assert_eq!(found.to_string(), at_create.to_string());
         found
     };
-    assert!(matches!(with(&|p| p.path = folder.path().join("clip.gif")), VideoError::WrongContainer { .. }));
-    assert!(matches!(with(&|p| p.path = folder.path().join("no/clip.mp4")), VideoError::File(FileError::NoFolder { .. })));
+    assert!(matches!(
+        with(&|p| p.path = folder.path().join("clip.gif")),
+        VideoError::WrongContainer { .. }
+    ));
+    assert!(matches!(
+        with(&|p| p.path = folder.path().join("no/clip.mp4")),
+        VideoError::File(FileError::NoFolder { .. })
+    ));
     assert!(matches!(with(&|p| p.width = 0), VideoError::Size { .. }));
     assert!(matches!(with(&|p| p.height = 20_000), VideoError::Size { .. }));
     assert!(matches!(with(&|p| p.metadata = "a\0b".into()), VideoError::MetadataNul { at: 1 }));
     fs::create_dir(folder.path().join("used.mp4")).unwrap();
-    assert!(matches!(with(&|p| p.path = folder.path().join("used.mp4")), VideoError::Malformed { .. }));
+    assert!(matches!(
+        with(&|p| p.path = folder.path().join("used.mp4")),
+        VideoError::Malformed { .. }
+    ));
     fs::create_dir(folder.path().join("frames")).unwrap();
     File::create(folder.path().join("frames/a.txt")).unwrap();
     let taken = with(&|p| (p.path, p.codec) = (folder.path().join("frames"), Codec::Png));
@@ -109,11 +126,15 @@ struct SmallDisk<'a>(&'a Path);
 impl<'a> SmallDisk<'a> {
     fn mount(folder: &'a Path, kib: u32) -> Option<Self> {
         let size = format!("size={kib}k");
-        let answer = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output();
+        let answer =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output();
         match answer {
             Ok(output) if output.status.success() => Some(Self(folder)),
             Ok(output) => {
-                println!("skipped: mounting a small tmpfs: {}", String::from_utf8_lossy(&output.stderr).trim());
+                println!(
+                    "skipped: mounting a small tmpfs: {}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
                 None
             }
             Err(e) => {
@@ -169,11 +190,10 @@ fn a_full_device_is_told_apart_without_mounting() {
         println!("skipped: there is no /dev/full here");
         return;
     }
-    use std::io::Write as _;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let fault = crate::video::ffmpeg::Fault::default();
     let mut sink = crate::video::ffmpeg::Sink::new(full, fault.clone());
-    sink.write_all(b"x").unwrap_err();
+    std::io::Write::write_all(&mut sink, b"x").unwrap_err();
     let error = VideoError::io(Path::new("clip.mp4"), "writing", fault.take().unwrap());
     assert!(error.is_disk_full(), "{error:?}");
 }
@@ -198,7 +218,12 @@ fn cut_off_files_are_errors_and_not_shorter_clips() {
             let answer = Decoder::open(&plan.path).and_then(|mut d| d.count_frames());
             let error = answer.expect_err(&format!("{name} at {part} %"));
             assert!(
-                matches!(error, VideoError::Truncated { .. } | VideoError::Malformed { .. } | VideoError::Ffmpeg { .. }),
+                matches!(
+                    error,
+                    VideoError::Truncated { .. }
+                        | VideoError::Malformed { .. }
+                        | VideoError::Ffmpeg { .. }
+                ),
                 "{name} at {part} %: {error:?}"
             );
         }
@@ -210,8 +235,14 @@ fn strangers_are_refused_with_reasons() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mp4");
     assert!(matches!(Decoder::open(&path), Err(VideoError::Io { .. })));
-    for content in ["", "hello", "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "ffconcat version 1.0\nfile /etc/passwd\n"] {
-        crate::files::write_atomically(&path, |f| std::io::Write::write_all(f, content.as_bytes())).unwrap();
+    for content in [
+        "",
+        "hello",
+        "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        "ffconcat version 1.0\nfile /etc/passwd\n",
+    ] {
+        crate::files::write_atomically(&path, |f| std::io::Write::write_all(f, content.as_bytes()))
+            .unwrap();
         let error = Decoder::open(&path).map(|_| ()).unwrap_err();
         assert!(matches!(error, VideoError::Malformed { .. }), "{content:?}: {error:?}");
         assert!(read_metadata(&path).is_err());
@@ -224,7 +255,10 @@ fn a_gap_in_a_sequence_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan(&folder.path().join("frames"), Codec::Png, (16, 16));
     encode(&plan, 4);
-    assert_eq!(names(&plan.path), ["frame_00000.png", "frame_00001.png", "frame_00002.png", "frame_00003.png"]);
+    assert_eq!(
+        names(&plan.path),
+        ["frame_00000.png", "frame_00001.png", "frame_00002.png", "frame_00003.png"]
+    );
     fs::remove_file(plan.path.join("frame_00002.png")).unwrap();
     let error = Decoder::open(&plan.path).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("frame_00002.png is missing"), "{error}");

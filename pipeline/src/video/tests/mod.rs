@@ -40,15 +40,19 @@ fn plan(path: &Path, codec: Codec, (width, height): (u32, u32)) -> VideoPlan {
 
 /// Settings as nasty as a prompt can be, over 8 KiB.
 fn settings() -> String {
-    let prompt = "A cat says \"мяу\" & <purrs>; 雪が降る 🎬 \\ 'single' ;=#%\n\tsecond line\r\n".repeat(120);
-    let text = serde_json::json!({ "version": 1, "prompt": prompt, "seed": u64::MAX, "guidance": 5.0 }).to_string();
+    let prompt =
+        "A cat says \"мяу\" & <purrs>; 雪が降る 🎬 \\ 'single' ;=#%\n\tsecond line\r\n".repeat(120);
+    let text =
+        serde_json::json!({ "version": 1, "prompt": prompt, "seed": u64::MAX, "guidance": 5.0 })
+            .to_string();
     assert!(text.len() > 8192);
     // Pretty-printed JSON has raw newlines between the fields.
     text.replacen(',', ",\n  ", 1)
 }
 
 fn encode(plan: &VideoPlan, frames: u64) -> VideoFile {
-    let mut encoder = Encoder::create(plan).unwrap_or_else(|e| panic!("{}: {e}", plan.path.display()));
+    let mut encoder =
+        Encoder::create(plan).unwrap_or_else(|e| panic!("{}: {e}", plan.path.display()));
     for index in 0..frames {
         let rgb = picture(index, plan.width, plan.height);
         encoder.push(&Frame { width: plan.width, height: plan.height, rgb: &rgb }).unwrap();
@@ -64,7 +68,8 @@ fn psnr(a: &[u8], b: &[u8]) -> f64 {
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> =
+        entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
