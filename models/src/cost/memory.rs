@@ -30,7 +30,7 @@ pub fn transformer_weight_bytes(config: &TransformerConfig, dtype: DType) -> u64
 /// The decoder's weights for computing in `dtype`; biases and norms are F32.
 pub fn decoder_weight_bytes(config: &VaeConfig, dtype: DType) -> u64 {
     let of = |tensor: &Expected| {
-        let small = tensor.name.ends_with(".bias") || tensor.name.ends_with(".gamma");
+        let small = ["bias", "gamma"].iter().any(|last| tensor.name.ends_with(last));
         let width = if small { 4 } else { dtype.size_in_bytes() as u64 };
         width * elements(tensor)
     };
@@ -40,6 +40,11 @@ pub fn decoder_weight_bytes(config: &VaeConfig, dtype: DType) -> u64 {
 /// The keys and values of a prompt with `keys` keys (its tokens and one for its padding) in every block.
 pub fn text_context_bytes(config: &TransformerConfig, keys: usize, dtype: DType) -> u64 {
     (2 * config.num_layers * keys * config.width() * dtype.size_in_bytes()) as u64
+}
+
+/// What the forwards of `steps` steps take from their timesteps: six vectors a block each.
+pub fn step_bytes(config: &TransformerConfig, steps: usize) -> u64 {
+    (4 * steps * config.width() * (6 * config.num_layers + 6 + 2 + 1)) as u64
 }
 
 /// The peak of a forward beyond the weights and the prompts' keys and values.

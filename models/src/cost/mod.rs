@@ -7,6 +7,7 @@ mod memory;
 mod work;
 
 pub use memory::{
-    decode_bytes, decoder_weight_bytes, denoise_bytes, text_context_bytes, transformer_weight_bytes,
+    decode_bytes, decoder_weight_bytes, denoise_bytes, step_bytes, text_context_bytes,
+    transformer_weight_bytes,
 };
 pub use work::{ForwardWork, VaeWork, decode_work, forward_work, prompt_work};
