@@ -78,3 +78,15 @@ fn one() {
     let lin = Linear::new(&w, Some(&b), DType::F32).unwrap();
     for _ in 0..3 { let t = best(|| { lin.forward(&x).unwrap(); }); println!("{} f32 {:.1}", k, fl / t); } }
 }
+#[test] #[ignore]
+fn attention() {
+    let l = Level::of_this_machine();
+    for (h, s, d) in [(5, 2304, 64), (2, 2304, 128)] {
+        let fl = 4.0 * (h * s * s * d) as f64 / 1e9;
+        for dt in [DType::F32, DType::BF16] {
+        let q = random(&[1, h, s, d], 1).to_dtype(dt).unwrap(); let k = random(&[1, h, s, d], 2).to_dtype(dt).unwrap(); let v = random(&[1, h, s, d], 3).to_dtype(dt).unwrap();
+        print!("{h}x{s}x{d} {dt:?}:");
+        for lev in [Level::Avx2, Level::Avx512, Level::Avx512Bf16] { if lev > l { continue; }
+          let t = with_level(lev, || best(|| { crate::attention::attention(&q,&k,&v,0.125,None).unwrap(); })); print!(" {} {:.1}", lev.name(), fl / t); }
+        println!(); } }
+}

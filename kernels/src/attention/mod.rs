@@ -6,8 +6,11 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::check;
+use crate::{check, cpu::Level};
 
+mod cpu;
+mod cpu_block;
+mod cpu_pack;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -45,5 +48,10 @@ pub fn attention_with_lse(
     if queries == 0 || keys == 0 || width == 0 || width > MAX_HEAD_WIDTH {
         bail!("attention: needs Sq, Sk ≥ 1 and 1 ≤ D ≤ {MAX_HEAD_WIDTH}, got q {:?}, k {:?}", q.dims(), k.dims());
     }
-    reference::attention_with_lse(q, k, v, scale, key_bias)
+    match crate::cpu::level() {
+        level if q.device().is_cpu() && level > Level::Reference => {
+            cpu::dispatch_dtype(level, [q, k, v], scale, key_bias)
+        }
+        _ => reference::attention_with_lse(q, k, v, scale, key_bias),
+    }
 }
