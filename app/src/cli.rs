@@ -8,16 +8,13 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser as _, ValueParser};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint};
 use serde_json::{Map, Value};
+use tessera_pipeline::resume;
 use tessera_pipeline::settings::{Kind, Preset, SETTINGS, Section, Setting, parse_size};
 
 use crate::exit::Exit;
 
 /// Heading of the flags that are about running.
 const RUNNING: &str = "Running";
-
-/// The settings that `resume` may change: what the saved latents do not fix.
-pub(crate) const RESUME_KEYS: &[&str] =
-    &["model", "fps", "device", "vae_dtype", "override_memory", "out", "codec", "quality", "save_latents", "save_frames"];
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -27,7 +24,7 @@ pub fn command() -> Command {
         .after_help(Exit::table())
         .max_term_width(100)
         .subcommand(generate())
-        .subcommand(resume())
+        .subcommand(resume_command())
         .subcommand(inspect())
         .subcommand(doctor())
 }
@@ -80,8 +77,8 @@ fn generate() -> Command {
         .args(running())
 }
 
-fn resume() -> Command {
-    let settings = SETTINGS.iter().filter(|setting| RESUME_KEYS.contains(&setting.key));
+fn resume_command() -> Command {
+    let settings = SETTINGS.iter().filter(|setting| resume::KEYS.contains(&setting.key));
     Command::new("resume")
         .about("Decodes saved latents: after a crash, or again with other output settings")
         .long_about(

@@ -101,7 +101,8 @@ impl From<FailureKind> for Exit {
             FailureKind::Model => Self::Model,
             FailureKind::Memory => Self::Memory,
             FailureKind::Output => Self::Output,
-            FailureKind::Internal => Self::Internal,
+            // A kind that this build does not know is a fault of its own.
+            _ => Self::Internal,
         }
     }
 }

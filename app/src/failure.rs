@@ -35,24 +35,20 @@ pub fn message(error: &anyhow::Error) -> String {
 
 /// The exit code that an error stands for.
 pub fn exit_code(error: &anyhow::Error) -> Exit {
-    error
-        .chain()
-        .find_map(|cause| {
-            if cause.is::<Usage>() {
-                Some(Exit::Usage)
-            } else if let Some(error) = cause.downcast_ref::<Error>() {
-                Some(if error.is_cancelled() { Exit::Cancelled } else { error.kind().into() })
-            } else {
-                None
-            }
-        })
-        .unwrap_or(Exit::Internal)
+    let code = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Error>() {
+        Some(error) if error.is_cancelled() => Some(Exit::Cancelled),
+        Some(error) => Some(error.kind().into()),
+        None => cause.is::<Usage>().then_some(Exit::Usage),
+    };
+    error.chain().find_map(code).unwrap_or(Exit::Internal)
 }
 
 /// Whether somewhere in the chain a reader of our output has gone away.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -79,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_broken_pipe_is_found_below_context() {
-        let broken = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        let broken =
+            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
         assert!(is_broken_pipe(&broken));
         assert!(!is_broken_pipe(&anyhow::anyhow!("who knows")));
     }

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ArgMatches;
 use serde_json::{Map, Value};
-use tessera_pipeline::Error;
 use tessera_pipeline::events::Command;
+use tessera_pipeline::machine::Machine;
 use tessera_pipeline::plan::Plan;
 use tessera_pipeline::request::Request;
+use tessera_pipeline::{Error, history};
 
 use crate::cli;
 use crate::exit::Exit;
@@ -29,11 +30,13 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     if matches.get_flag("dry-run") {
         return dry_run(&requests, matches.contains_id("events"));
     }
-    if !matches.get_flag("overwrite") {
-        refuse_existing(&requests)?;
-    }
+    refuse_existing(requests.iter().filter_map(|request| request.out.as_ref()), matches)?;
     let count = requests.len();
-    let jobs = requests.into_iter().enumerate().map(|(index, request)| job(index + 1, count, request)).collect();
+    let jobs = requests
+        .into_iter()
+        .enumerate()
+        .map(|(index, request)| job(index + 1, count, request))
+        .collect();
     session::run(jobs, matches)
 }
 
@@ -44,7 +47,8 @@ fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
         None => Map::new(),
     };
     settings.extend(cli::typed(matches));
-    let base: Request = serde_json::from_value(Value::Object(settings)).context("reading the settings")?;
+    let base: Request =
+        serde_json::from_value(Value::Object(settings)).context("reading the settings")?;
 
     let prompts = match matches.get_one::<String>("prompts-file") {
         Some(path) => prompts(path)?,
@@ -56,20 +60,16 @@ fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
         ))
         .into());
     }
-    let folder = base.out.clone().filter(|out| names_a_folder(out));
-    if let Some(out) = base.out.as_ref().filter(|_| prompts.len() > 1 && folder.is_none()) {
+    if let Some(out) = base.out.as_ref().filter(|out| prompts.len() > 1 && !names_a_folder(out)) {
         return Err(Usage(format!(
             "--out {}: several prompts cannot share one file; name a folder, with a / at its end if it is new",
             out.display()
         ))
         .into());
     }
-    // A folder is no name for seeds to be put into: the plan names each clip inside it.
-    let base = Request { out: base.out.filter(|_| folder.is_none()), ..base };
     Ok(prompts
         .into_iter()
         .flat_map(|prompt| Request { prompt, ..base.clone() }.variations())
-        .map(|request| Request { out: folder.clone().or(request.out), ..request })
         .collect())
 }
 
@@ -85,7 +85,7 @@ fn settings_of(path: &Path) -> anyhow::Result<Map<String, Value>> {
 }
 
 /// Whether this path is a folder to put files into: there as one, or written with a slash at its end.
-fn names_a_folder(path: &Path) -> bool {
+pub(crate) fn names_a_folder(path: &Path) -> bool {
     path.is_dir() || path.to_string_lossy().ends_with(std::path::is_separator)
 }
 
@@ -116,39 +116,50 @@ fn split(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Prints every plan; a request that cannot be planned does not hide the others.
+/// Prints every plan; a request that cannot be planned, or does not fit, does not hide the others.
 fn dry_run(requests: &[Request], json: bool) -> anyhow::Result<Exit> {
+    let machine = Machine::detect();
+    let rates = history::rates();
     let mut out = io::stdout().lock();
     let mut planned = 0;
     let mut failures = Vec::new();
     for (index, request) in requests.iter().enumerate() {
-        match Plan::resolve(request) {
-            Ok(plan) if json => writeln!(out, "{}", serde_json::to_string(&plan)?)?,
-            Ok(plan) => {
-                let gap = if index > 0 { "\n" } else { "" };
-                writeln!(out, "{gap}{}", plan.to_string().trim_end())?;
-            }
+        let shown = Plan::resolve_with(request, &machine, &rates)
+            .map_err(anyhow::Error::from)
+            .and_then(|plan| {
+                if json {
+                    writeln!(out, "{}", serde_json::to_string(&plan)?)?;
+                } else {
+                    let gap = if index > 0 { "\n" } else { "" };
+                    writeln!(out, "{gap}{}", plan.to_string().trim_end())?;
+                }
+                Ok(plan.check_memory()?)
+            });
+        match shown {
+            Ok(()) => planned += 1,
+            Err(error) if failure::is_broken_pipe(&error) => return Err(error),
             Err(error) => {
-                let error = anyhow::Error::from(error);
                 failures.push(failure::exit_code(&error));
                 writeln!(io::stderr(), "tessera: {}", failure::message(&error))?;
-                continue;
             }
         }
-        planned += 1;
     }
     Ok(Exit::of_batch(planned, &failures))
 }
 
 /// A named file that is there already is somebody's work.
-fn refuse_existing(requests: &[Request]) -> Result<(), Usage> {
-    let taken: Vec<&PathBuf> =
-        requests.iter().filter_map(|request| request.out.as_ref()).filter(|out| out.is_file()).collect();
-    match taken.first() {
+pub(crate) fn refuse_existing<'a>(
+    outs: impl IntoIterator<Item = &'a PathBuf>,
+    matches: &ArgMatches,
+) -> Result<(), Usage> {
+    if matches.get_flag("overwrite") {
+        return Ok(());
+    }
+    match outs.into_iter().find(|out| out.is_file()) {
         None => Ok(()),
-        Some(first) => Err(Usage(format!(
+        Some(taken) => Err(Usage(format!(
             "--out {}: the file exists; choose another name, or add --overwrite to replace it",
-            first.display()
+            taken.display()
         ))),
     }
 }
@@ -180,10 +191,12 @@ mod tests {
     fn each_prompt_is_made_with_each_seed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("prompts.txt");
-        tessera_pipeline::files::write_atomically(&path, |file| file.write_all(b"one\ntwo\n")).expect("a file");
+        tessera_pipeline::files::write_atomically(&path, |file| file.write_all(b"one\ntwo\n"))
+            .expect("a file");
         let flag = format!("--prompts-file={}", path.display());
         let all = requests_of(&[&flag, "--count=2", "--seed=7"]).expect("valid");
-        let seen: Vec<_> = all.iter().map(|request| (request.prompt.as_str(), request.seed)).collect();
+        let seen: Vec<_> =
+            all.iter().map(|request| (request.prompt.as_str(), request.seed)).collect();
         assert_eq!(seen, [("one", Some(7)), ("one", Some(8)), ("two", Some(7)), ("two", Some(8))]);
         let error = requests_of(&[&flag, "--out=clip.mp4"]).expect_err("two prompts, one file");
         assert!(error.to_string().contains("clip.mp4"), "{error}");
@@ -200,10 +213,16 @@ mod tests {
     fn flags_win_over_the_settings_of_a_file() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("clip.json");
-        let text = br#"{"version":1,"prompt":"a cat","steps":9,"seed":3,"out":"old.mp4","later":{"x":1}}"#;
-        tessera_pipeline::files::write_atomically(&path, |file| file.write_all(text)).expect("a file");
-        let all = requests_of(&[&format!("--like={}", path.display()), "--steps=4"]).expect("valid");
-        assert_eq!((all[0].prompt.as_str(), all[0].steps, all[0].seed), ("a cat", Some(4), Some(3)));
+        let text =
+            br#"{"version":1,"prompt":"a cat","steps":9,"seed":3,"out":"old.mp4","later":{"x":1}}"#;
+        tessera_pipeline::files::write_atomically(&path, |file| file.write_all(text))
+            .expect("a file");
+        let all =
+            requests_of(&[&format!("--like={}", path.display()), "--steps=4"]).expect("valid");
+        assert_eq!(
+            (all[0].prompt.as_str(), all[0].steps, all[0].seed),
+            ("a cat", Some(4), Some(3))
+        );
         assert_eq!(all[0].out, None);
         assert!(all[0].unknown.contains_key("later"));
     }

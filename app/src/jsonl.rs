@@ -28,6 +28,9 @@ mod tests {
         let kind = EventKind::PhaseStarted { phase: Phase::Denoise, of: 20 };
         write(&mut out, &Event { job: JobId(1), kind }).expect("memory takes it");
         let line = String::from_utf8(out).expect("JSON is text");
-        assert_eq!(line, "{\"job\":1,\"event\":\"phase_started\",\"phase\":\"denoise\",\"of\":20}\n");
+        assert_eq!(
+            line,
+            "{\"job\":1,\"event\":\"phase_started\",\"phase\":\"denoise\",\"of\":20}\n"
+        );
     }
 }

@@ -15,7 +15,6 @@ mod generate;
 mod inspect;
 mod interrupt;
 mod jsonl;
-mod naming;
 mod progress;
 mod resume;
 mod session;
@@ -47,7 +46,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("inspect", matches)) => inspect::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         _ => {
-            write!(io::stdout(), "{}", command.render_help())?;
+            writeln!(io::stdout(), "{}", command.render_help())?;
             Ok(Exit::Success)
         }
     }

@@ -8,7 +8,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
     // RUST_LOG=tessera_pipeline=debug tells more; what a person must know comes as an event, not as a log line.
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::ERROR.into()).from_env_lossy();
+    let filter =
+        EnvFilter::builder().with_default_directive(LevelFilter::ERROR.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
     match tessera::run(std::env::args_os()) {

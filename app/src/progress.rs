@@ -98,7 +98,9 @@ impl Running {
     /// Takes in an event; false when it says nothing about progress.
     fn update(&mut self, event: &EventKind) -> bool {
         match *event {
-            EventKind::Progress { phase, done, of, eta_ms, job_eta_ms, .. } if phase == self.phase => {
+            EventKind::Progress { phase, done, of, eta_ms, job_eta_ms, .. }
+                if phase == self.phase =>
+            {
                 (self.done, self.of, self.eta_ms, self.job_eta_ms) = (done, of, eta_ms, job_eta_ms);
                 true
             }
@@ -115,7 +117,7 @@ impl Running {
     }
 
     fn percent(&self) -> u64 {
-        if self.of == 0 { 0 } else { (self.done.min(self.of)) * 100 / self.of }
+        (self.done.min(self.of) * 100).checked_div(self.of).unwrap_or(0)
     }
 
     /// The noun of what is counted.
@@ -166,7 +168,9 @@ impl Bars {
                 self.running = Some((Running::new(phase, of), bar));
             }
             EventKind::PhaseFinished { phase, elapsed_ms } => {
-                if let Some((running, bar)) = self.running.take_if(|(running, _)| running.phase == phase) {
+                if let Some((running, bar)) =
+                    self.running.take_if(|(running, _)| running.phase == phase)
+                {
                     bar.set_style(ended());
                     bar.finish_with_message(running.summary(elapsed_ms));
                 }
@@ -205,7 +209,9 @@ fn ended() -> ProgressStyle {
 
 /// The templates are constants of this file; a wrong one would fall back to indicatif's own look.
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸·")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸·")
 }
 
 /// Lines in a log.
@@ -235,7 +241,12 @@ impl<W: Write> Lines<W> {
             ref other => {
                 let Some(running) = &mut self.running else { return };
                 if running.update(other) && self.last_line.elapsed() >= LINE_INTERVAL {
-                    let line = format!("{}: {} %, {}", label(running.phase), running.percent(), running.message());
+                    let line = format!(
+                        "{}: {} %, {}",
+                        label(running.phase),
+                        running.percent(),
+                        running.message()
+                    );
                     self.last_line = Instant::now();
                     self.say(&line);
                 }
@@ -266,7 +277,8 @@ mod tests {
             eta_ms: Some(3_000),
             job_eta_ms: Some(65_000),
         };
-        let step = EventKind::Step { index: 0, of: 2, sigma: 1.0, next_sigma: 0.5, elapsed_ms: 900 };
+        let step =
+            EventKind::Step { index: 0, of: 2, sigma: 1.0, next_sigma: 0.5, elapsed_ms: 900 };
         vec![
             EventKind::PhaseStarted { phase: Phase::Denoise, of: 8 },
             progress(2),
@@ -291,7 +303,8 @@ mod tests {
         for event in &events()[..3] {
             lines.event(event);
         }
-        lines.last_line = Instant::now().checked_sub(LINE_INTERVAL).expect("the machine is up for ten seconds");
+        lines.last_line =
+            Instant::now().checked_sub(LINE_INTERVAL).expect("the machine is up for ten seconds");
         lines.event(&events()[3]);
         let said = String::from_utf8(lines.out).expect("text");
         assert_eq!(said, "denoise: 50 %, step 1 of 2, 3.0 s left (1 min 05 s in all)\n");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use tessera_pipeline::engine::Engine;
 use tessera_pipeline::events::{Command, Event, EventKind, FileRole, JobId, WrittenFile};
+use tessera_pipeline::plan::Plan;
 
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -80,7 +81,7 @@ struct Session {
 impl Session {
     /// Runs one job to its last event.
     fn one(&mut self, id: JobId, command: Command) -> anyhow::Result<Exit> {
-        self.engine.commands.send(command).map_err(|_| gone())?;
+        self.engine.commands.send(command).map_err(gone)?;
         let mut unread = None;
         loop {
             if self.interrupt.asked() && !self.cancelling {
@@ -91,7 +92,7 @@ impl Session {
                 Ok(event) if event.job == id => event,
                 Ok(_) => continue,
                 Err(error) if error.is_timeout() => continue,
-                Err(_) => return Err(gone()),
+                Err(error) => return Err(gone(error)),
             };
             if unread.is_none()
                 && let Err(error) = self.show(&event)
@@ -108,7 +109,7 @@ impl Session {
 
     fn cancel(&mut self, job: JobId) -> anyhow::Result<()> {
         self.cancelling = true;
-        self.engine.commands.send(Command::Cancel { job }).map_err(|_| gone())
+        self.engine.commands.send(Command::Cancel { job }).map_err(gone)
     }
 
     /// Shows one event; an error is standard output's alone.
@@ -118,7 +119,11 @@ impl Session {
         }
         self.progress.event(&event.kind);
         match &event.kind {
-            EventKind::Planned { plan } => self.progress.say(&plan.to_string()),
+            EventKind::Planned { plan } => self.progress.say(&headline(plan)),
+            EventKind::Finished { receipt } => {
+                let secs: f64 = receipt.phases.iter().map(|phase| phase.seconds).sum();
+                self.progress.say(&format!("done in {}", duration((secs * 1000.0) as u64)));
+            }
             EventKind::Warning { text } => self.progress.say(&format!("warning: {text}")),
             EventKind::FileWritten { file } => return self.show_file(file),
             EventKind::Failed { error, kept, .. } => {
@@ -168,6 +173,23 @@ fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "tessera: {error}");
 }
 
+/// The plan in one line; `--dry-run` shows all of it.
+fn headline(plan: &Plan) -> String {
+    let request = &plan.request;
+    let word = |value: &Option<String>| value.clone().unwrap_or_default();
+    format!(
+        "{}: {}, {} steps, seed {}, {} {}; about {}, {} at most",
+        plan.model.name,
+        plan.size,
+        request.steps.unwrap_or_default(),
+        request.seed.unwrap_or_default(),
+        word(&request.device),
+        word(&request.dtype),
+        duration((plan.total_seconds() * 1000.0) as u64),
+        bytes(plan.memory.peak_bytes),
+    )
+}
+
 fn outcome(last: &EventKind) -> Exit {
     match last {
         EventKind::Finished { .. } => Exit::Success,
@@ -177,6 +199,6 @@ fn outcome(last: &EventKind) -> Exit {
     }
 }
 
-fn gone() -> anyhow::Error {
-    anyhow::anyhow!("the engine's thread has ended; run with RUST_LOG=debug to see why")
+fn gone(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!("the engine's thread has ended ({error}); RUST_LOG=debug shows more")
 }

@@ -42,12 +42,15 @@ fn clap_finds_the_command_consistent() {
 fn every_setting_parses_and_lands_in_the_request() {
     for setting in SETTINGS.iter().filter(|setting| setting.key != "prompt") {
         let flag = format!("--{}={}", setting.flag, sample(setting));
-        let given = generate_with(&["a prompt", &flag]).unwrap_or_else(|error| panic!("{flag}: {error}"));
+        let given =
+            generate_with(&["a prompt", &flag]).unwrap_or_else(|error| panic!("{flag}: {error}"));
         assert_eq!(given["prompt"], "a prompt");
-        let request: Request = serde_json::from_value(Value::Object(given.clone())).expect(setting.key);
+        let request: Request =
+            serde_json::from_value(Value::Object(given.clone())).expect(setting.key);
         assert!(request.unknown.is_empty(), "{} is no field of the request", setting.key);
         let back = serde_json::to_value(&request).expect("a request is JSON");
-        let same = back[setting.key] == given[setting.key] || back[setting.key].as_f64() == given[setting.key].as_f64();
+        let same = back[setting.key] == given[setting.key]
+            || back[setting.key].as_f64() == given[setting.key].as_f64();
         assert!(same, "{}: {} became {}", setting.key, given[setting.key], back[setting.key]);
     }
 }
@@ -56,7 +59,9 @@ fn every_setting_parses_and_lands_in_the_request() {
 fn a_number_out_of_range_is_refused_with_its_bounds() {
     for setting in SETTINGS {
         let (low, high, wrong) = match setting.kind {
-            Kind::Int { min, max, .. } if max < u64::MAX => (min.to_string(), max.to_string(), max + 1),
+            Kind::Int { min, max, .. } if max < u64::MAX => {
+                (min.to_string(), max.to_string(), max + 1)
+            }
             Kind::Float { min, max } => (min.to_string(), max.to_string(), max as u64 + 1),
             _ => continue,
         };
@@ -86,7 +91,8 @@ fn a_word_that_is_no_choice_is_refused_with_the_choices() {
 
 #[test]
 fn switches_take_no_word_from_the_prompt() {
-    let given = generate_with(&["--save-frames", "true love", "--save-latents=off"]).expect("it parses");
+    let given =
+        generate_with(&["--save-frames", "true love", "--save-latents=off"]).expect("it parses");
     assert_eq!(given["prompt"], "true love");
     assert_eq!(given["save_frames"], true);
     assert_eq!(given["save_latents"], false);
@@ -117,10 +123,14 @@ fn something_to_make_is_required() {
 
 #[test]
 fn resume_changes_the_output_and_not_the_denoising() {
-    let parse = |args: &[&str]| command().try_get_matches_from(["tessera", "resume"].iter().chain(args));
+    let parse =
+        |args: &[&str]| command().try_get_matches_from(["tessera", "resume"].iter().chain(args));
     assert!(parse(&["a.safetensors", "b.safetensors", "--codec=ffv1", "--out=x.mkv"]).is_ok());
-    assert_eq!(parse(&["a.safetensors", "--steps=3"]).expect_err("fixed").kind(), ErrorKind::UnknownArgument);
-    for key in RESUME_KEYS {
+    assert_eq!(
+        parse(&["a.safetensors", "--steps=3"]).expect_err("fixed").kind(),
+        ErrorKind::UnknownArgument
+    );
+    for key in resume::KEYS {
         assert!(SETTINGS.iter().any(|setting| setting.key == *key), "{key} is no setting");
     }
 }

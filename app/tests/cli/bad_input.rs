@@ -13,14 +13,26 @@ fn empty_prompt() {
 #[test]
 fn missing_file_of_prompts() {
     let studio = Studio::new();
-    studio.tessera().arg("generate").arg("--prompts-file=none.txt").run().exits_with(2).says(&["none.txt"]);
+    studio
+        .tessera()
+        .arg("generate")
+        .arg("--prompts-file=none.txt")
+        .run()
+        .exits_with(2)
+        .says(&["none.txt"]);
 }
 
 #[test]
 fn file_of_prompts_without_one() {
     let studio = Studio::new();
     let path = studio.file("prompts.txt", "# nothing yet\n\n");
-    studio.tessera().arg("generate").path("--prompts-file", path).run().exits_with(2).says(&["prompts.txt", "one prompt a line"]);
+    studio
+        .tessera()
+        .arg("generate")
+        .path("--prompts-file", path)
+        .run()
+        .exits_with(2)
+        .says(&["prompts.txt", "one prompt a line"]);
 }
 
 #[test]
@@ -67,7 +79,12 @@ fn more_memory_than_the_machine_has() {
 
 #[test]
 fn a_device_that_is_not_there() {
-    Studio::new().generate("a red ball").arg("--device=cuda:7").run().exits_with(2).says(&["cuda:7", "cpu"]);
+    Studio::new()
+        .generate("a red ball")
+        .arg("--device=cuda:7")
+        .run()
+        .exits_with(2)
+        .says(&["cuda:7", "cpu"]);
 }
 
 #[test]
@@ -85,21 +102,38 @@ fn unwritable_output() {
 #[test]
 fn output_in_a_folder_that_does_not_exist() {
     let studio = Studio::new();
-    studio.generate("a red ball").arg("--out=no/such/clip.mp4").run().exits_with(5).says(&["no/such"]);
+    studio
+        .generate("a red ball")
+        .arg("--out=no/such/clip.mp4")
+        .run()
+        .exits_with(5)
+        .says(&["no/such"]);
 }
 
 #[test]
 fn output_that_exists_is_not_replaced() {
     let studio = Studio::new();
     let path = studio.file("clip.mp4", "mine");
-    studio.generate("a red ball").path("--out", &path).run().exits_with(2).says(&["clip.mp4", "--overwrite"]);
+    studio
+        .generate("a red ball")
+        .path("--out", &path)
+        .run()
+        .exits_with(2)
+        .says(&["clip.mp4", "--overwrite"]);
     assert_eq!(std::fs::read(path).expect("it is there"), b"mine");
 }
 
 #[test]
 fn codec_that_does_not_go_into_the_file() {
     let studio = Studio::new();
-    studio.generate("a red ball").arg("--codec=ffv1").arg("--out=clip.gif").run().without_a_panic().exits_with(2).says(&["ffv1", "gif"]);
+    studio
+        .generate("a red ball")
+        .arg("--codec=ffv1")
+        .arg("--out=clip.gif")
+        .run()
+        .without_a_panic()
+        .exits_with(2)
+        .says(&["ffv1", "gif"]);
     assert!(studio.files().is_empty());
 }
 
@@ -131,7 +165,14 @@ fn a_prompt_that_is_too_long_is_cut_and_it_is_said() {
 fn inspecting_what_is_no_file_of_ours() {
     let studio = Studio::new();
     let path = studio.file("noise.mp4", [0_u8; 4096]);
-    studio.tessera().arg("inspect").arg(&path).run().without_a_panic().exits_with(2).says(&["noise.mp4"]);
+    studio
+        .tessera()
+        .arg("inspect")
+        .arg(&path)
+        .run()
+        .without_a_panic()
+        .exits_with(2)
+        .says(&["noise.mp4"]);
     studio.tessera().arg("inspect").arg("nowhere").run().exits_with(2).says(&["nowhere"]);
 }
 
@@ -139,7 +180,14 @@ fn inspecting_what_is_no_file_of_ours() {
 fn resuming_what_is_no_latents_file() {
     let studio = Studio::new();
     let path = studio.file("noise.safetensors", [0_u8; 64]);
-    studio.tessera().arg("resume").arg(&path).run().without_a_panic().exits_with(2).says(&["noise.safetensors"]);
+    studio
+        .tessera()
+        .arg("resume")
+        .arg(&path)
+        .run()
+        .without_a_panic()
+        .exits_with(2)
+        .says(&["noise.safetensors"]);
 }
 
 #[test]
@@ -148,15 +196,28 @@ fn full_disk() {
     let folder = studio.path("full");
     std::fs::create_dir(&folder).expect("a folder");
     let mount = |args: &[&str]| {
-        std::process::Command::new("mount").args(args).arg(&folder).output().is_ok_and(|output| output.status.success())
+        std::process::Command::new("mount")
+            .args(args)
+            .arg(&folder)
+            .output()
+            .is_ok_and(|output| output.status.success())
     };
     if !mount(&["-t", "tmpfs", "-o", TMPFS_BYTES, "tmpfs"]) {
-        eprintln!("full_disk: not run: mounting a tmpfs of {TMPFS_BYTES} needs root and a kernel that lets us");
+        eprintln!(
+            "full_disk: not run: mounting a tmpfs of {TMPFS_BYTES} needs root and a kernel that lets us"
+        );
         return;
     }
     let ran = studio.generate("a red ball").path("--out", folder.join("clip.mp4")).run();
-    let left: Vec<_> = std::fs::read_dir(&folder).expect("it is mounted").flatten().map(|entry| entry.file_name()).collect();
-    let unmounted = std::process::Command::new("umount").arg(&folder).status().is_ok_and(|status| status.success());
+    let left: Vec<_> = std::fs::read_dir(&folder)
+        .expect("it is mounted")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    let unmounted = std::process::Command::new("umount")
+        .arg(&folder)
+        .status()
+        .is_ok_and(|status| status.success());
     assert!(unmounted, "the tmpfs is ours");
     ran.without_a_panic().exits_with(5).says(&["full"]);
     assert!(!left.iter().any(|name| name == "clip.mp4"), "{left:?}");

@@ -30,7 +30,9 @@ fn truncated_weights() {
 
 #[test]
 fn weights_shorter_than_their_header() {
-    with_model(|model| model.truncate_transformer(0.0001)).exits_with(3).says(&[TRANSFORMER, "header"]);
+    with_model(|model| model.truncate_transformer(0.0001))
+        .exits_with(3)
+        .says(&[TRANSFORMER, "header"]);
 }
 
 #[test]
@@ -53,7 +55,10 @@ fn missing_tensor() {
 fn surplus_tensor() {
     with_model(|model| {
         model.transformer(|tensors| {
-            let surplus = Tensor { name: String::from("blocks.99.attn1.to_q.weight"), ..find(tensors, QUERY).clone() };
+            let surplus = Tensor {
+                name: String::from("blocks.99.attn1.to_q.weight"),
+                ..find(tensors, QUERY).clone()
+            };
             tensors.push(surplus);
         });
     })
@@ -82,7 +87,12 @@ fn unknown_class_name() {
         });
     })
     .exits_with(3)
-    .says(&["transformer/config.json", "_class_name", "WanTransformer3DModel", "HunyuanVideoTransformer3DModel"]);
+    .says(&[
+        "transformer/config.json",
+        "_class_name",
+        "WanTransformer3DModel",
+        "HunyuanVideoTransformer3DModel",
+    ]);
 }
 
 #[test]
@@ -133,7 +143,9 @@ fn config_of_the_wrong_type() {
 fn weights_that_are_not_numbers_end_at_the_first_step() {
     // 0x7fc0 is the quiet NaN of bfloat16, little endian.
     with_model(|model| {
-        model.transformer(|tensors| find(tensors, QUERY).bytes.as_chunks_mut::<2>().0.fill([0xc0, 0x7f]));
+        model.transformer(|tensors| {
+            find(tensors, QUERY).bytes.as_chunks_mut::<2>().0.fill([0xc0, 0x7f])
+        });
     })
     .exits_with(3)
     .says(&["step 1", "NaN"]);
@@ -156,6 +168,7 @@ fn inspect_tells_the_problems_too() {
     let studio = Studio::new();
     let model = studio.model();
     model.transformer(|tensors| tensors.retain(|tensor| tensor.name != QUERY));
-    let ran = studio.tessera().arg("inspect").arg(model.path()).run().without_a_panic().exits_with(3);
+    let ran =
+        studio.tessera().arg("inspect").arg(model.path()).run().without_a_panic().exits_with(3);
     assert!(ran.stdout().contains(QUERY), "{}", ran.stdout());
 }

@@ -37,7 +37,8 @@ fn is_encoding(event: &Value) -> bool {
 /// The latents that a killed run announced make the clip.
 #[track_caller]
 fn resume(studio: &Studio, latents: &Path) {
-    let ran = studio.tessera().arg("resume").arg(latents).arg("--out=again.mp4").run().exits_with(0);
+    let ran =
+        studio.tessera().arg("resume").arg(latents).arg("--out=again.mp4").run().exits_with(0);
     assert_eq!(ran.stdout().trim(), "again.mp4");
     assert!(studio.path("again.mp4").is_file());
 }

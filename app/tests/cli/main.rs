@@ -2,6 +2,12 @@
 //!
 //! One binary for all of it, because linking is the slow part; [`studio`] makes a test five lines long.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy knows tests by #[test]; helpers of tests fail the same way"
+)]
+
 mod bad_input;
 mod bad_model;
 mod interrupted;

@@ -72,7 +72,8 @@ impl Model {
 pub(crate) fn read(path: &Path) -> Vec<Tensor> {
     let bytes = std::fs::read(path).expect("the file is there");
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-    let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    let header: Map<String, Value> =
+        serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
     let data = &bytes[8 + length..];
     header
         .iter()

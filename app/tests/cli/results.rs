@@ -38,7 +38,10 @@ fn a_folder_takes_the_clips_of_a_batch() {
     let stdout = ran.stdout();
     let paths: Vec<&str> = stdout.lines().collect();
     assert_eq!(paths.len(), 4, "{stdout}");
-    assert!(paths.iter().all(|path| path.starts_with("clips/") && studio.path(path).is_file()), "{stdout}");
+    assert!(
+        paths.iter().all(|path| path.starts_with("clips/") && studio.path(path).is_file()),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -46,7 +49,8 @@ fn one_clip_that_fails_does_not_lose_the_others() {
     let studio = Studio::new();
     // The second name is a folder that is not empty, which no file can replace.
     studio.file("clip-s1.mp4/mine.txt", "mine");
-    let ran = studio.generate("a red ball").arg("--count=3").arg("--out=clip.mp4").run().exits_with(6);
+    let ran =
+        studio.generate("a red ball").arg("--count=3").arg("--out=clip.mp4").run().exits_with(6);
     assert_eq!(ran.stdout(), "clip-s0.mp4\nclip-s2.mp4\n");
 }
 
@@ -67,7 +71,13 @@ fn a_video_tells_its_settings_and_is_made_again_from_them() {
     let ran = studio.tessera().arg("inspect").arg("--json").arg("clip.mp4").run().exits_with(0);
     let told: Value = serde_json::from_str(&ran.stdout()).expect("JSON");
     assert_eq!(told["request"]["seed"], 7, "{told}");
-    studio.tessera().arg("generate").arg("--like=clip.mp4").arg("--out=again.mp4").run().exits_with(0);
+    studio
+        .tessera()
+        .arg("generate")
+        .arg("--like=clip.mp4")
+        .arg("--out=again.mp4")
+        .run()
+        .exits_with(0);
 }
 
 #[test]
@@ -82,8 +92,19 @@ fn frames_are_written_as_pictures() {
 fn saved_latents_are_decoded_again_with_another_codec() {
     let studio = Studio::new();
     studio.generate("a red ball").arg("--out=clip.mp4").run().exits_with(0);
-    let latents = studio.files().into_iter().find(|name| name.ends_with(".safetensors")).expect("latents are kept");
-    let ran = studio.tessera().arg("resume").arg(latents).arg("--out=clip.mkv").arg("--codec=ffv1").run().exits_with(0);
+    let latents = studio
+        .files()
+        .into_iter()
+        .find(|name| name.ends_with(".safetensors"))
+        .expect("latents are kept");
+    let ran = studio
+        .tessera()
+        .arg("resume")
+        .arg(latents)
+        .arg("--out=clip.mkv")
+        .arg("--codec=ffv1")
+        .run()
+        .exits_with(0);
     assert_eq!(ran.stdout(), "clip.mkv\n");
 }
 
@@ -111,7 +132,11 @@ fn events_are_one_object_a_line_from_plan_to_receipt() {
 #[test]
 fn without_a_command_it_says_what_there_is() {
     let ran = Studio::new().tessera().run().exits_with(0);
-    assert!(ran.stdout().contains("generate") && ran.stdout().contains("Exit codes"), "{}", ran.stdout());
+    assert!(
+        ran.stdout().contains("generate") && ran.stdout().contains("Exit codes"),
+        "{}",
+        ran.stdout()
+    );
 }
 
 #[test]
@@ -126,6 +151,10 @@ fn the_bundled_model_has_no_problems() {
 fn the_doctor_names_encoders_and_memory() {
     let ran = Studio::new().tessera().arg("doctor").run().exits_with(0);
     for part in ["h264", "memory", "cpu"] {
-        assert!(ran.stdout().to_lowercase().contains(part), "{part:?} is not in:\n{}", ran.stdout());
+        assert!(
+            ran.stdout().to_lowercase().contains(part),
+            "{part:?} is not in:\n{}",
+            ran.stdout()
+        );
     }
 }

@@ -208,7 +208,11 @@ impl Running {
     }
 
     fn stderr(&mut self) -> String {
-        self.child.stderr.take().map(|pipe| std::io::read_to_string(pipe).unwrap_or_default()).unwrap_or_default()
+        self.child
+            .stderr
+            .take()
+            .map(|pipe| std::io::read_to_string(pipe).unwrap_or_default())
+            .unwrap_or_default()
     }
 }
 
