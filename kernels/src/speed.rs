@@ -90,3 +90,18 @@ fn attention() {
           let t = with_level(lev, || best(|| { crate::attention::attention(&q,&k,&v,0.125,None).unwrap(); })); print!(" {} {:.1}", lev.name(), fl / t); }
         println!(); } }
 }
+#[test] #[ignore]
+fn conv() {
+    use crate::conv::*;
+    let l = Level::of_this_machine();
+    for (t, s, i, o, k) in [(6,256,16,16,3),(6,128,32,32,3),(6,64,64,64,3),(3,32,64,64,3),(6,256,16,3,3),(3,64,192,192,3),(4,128,32,16,0)] {
+        let to = if k == 3 { t - 2 } else { t };
+        let fl = 2.0 * (to * s * s * i * o * if k == 3 { 27 } else { 36 }) as f64 / 1e9;
+        for dt in [DType::F32, DType::BF16] {
+        let x = random(&[1, t, s, s, i], 1).to_dtype(dt).unwrap();
+        print!("{t}x{s}² {i}→{o} k{k} {dt:?}:");
+        for lev in [Level::Avx2, Level::Avx512, Level::Avx512Bf16] { if lev > l { continue; }
+          let tm = with_level(lev, || if k == 3 { let c = Conv3d::new(&random(&[o,i,3,3,3],2), None, [1,1,1], Padding::all(1), dt).unwrap(); best(|| { c.forward(&[&x]).unwrap(); }) }
+            else { let c = UpsampleConv2x::new(&random(&[o,i,3,3],2), None, dt).unwrap(); best(|| { c.forward(&x).unwrap(); }) }); print!(" {} {:.1}", lev.name(), fl / tm); }
+        println!(); } }
+}

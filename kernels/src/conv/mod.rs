@@ -5,9 +5,15 @@
 //! calls. Work: 2·pixels·O·I·kt·kh·kw FLOP. The weight is packed once; no column matrix of the clip is built.
 
 use candle_core::{DType, Device, Result, Tensor, bail};
+use half::bf16;
 
-use crate::check;
+use crate::{
+    check,
+    cpu::{Level, level},
+};
 
+mod cpu;
+mod cpu_band;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -78,6 +84,7 @@ pub struct Conv3d {
 #[derive(Debug)]
 enum Kind {
     Reference(reference::Weights),
+    Cpu(cpu::Weights),
 }
 
 impl Conv3d {
@@ -99,7 +106,13 @@ impl Conv3d {
             check::shape("conv3d", "bias", bias, &[outputs])?;
         }
         let geometry = Geometry { inputs, outputs, kernel: [kt, kh, kw], stride, padding };
-        let kind = Kind::Reference(reference::Weights::new(weight, bias, compute)?);
+        let kind = match (level(), compute) {
+            (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
+                Kind::Reference(reference::Weights::new(weight, bias, compute)?)
+            }
+            (level, DType::F32) => Kind::Cpu(cpu::Weights::plain::<f32>(level, weight, bias, &geometry)?),
+            (level, _) => Kind::Cpu(cpu::Weights::plain::<bf16>(level, weight, bias, &geometry)?),
+        };
         Ok(Self { kind, geometry, compute, device: weight.device().clone() })
     }
 
@@ -109,8 +122,11 @@ impl Conv3d {
     pub fn forward(&self, frames: &[&Tensor]) -> Result<Tensor> {
         let clip = Clip::new("conv3d", frames, self.geometry.inputs, self.compute, &self.device)?;
         let output = self.geometry.output(clip.frames, clip.height, clip.width)?;
-        let Kind::Reference(weights) = &self.kind;
-        weights.forward(frames, &self.geometry, output, self.compute)
+        match (&self.kind, self.compute) {
+            (Kind::Reference(weights), compute) => weights.forward(frames, &self.geometry, output, compute),
+            (Kind::Cpu(weights), DType::F32) => weights.forward::<f32>(frames, clip, &self.geometry, output),
+            (Kind::Cpu(weights), _) => weights.forward::<bf16>(frames, clip, &self.geometry, output),
+        }
     }
 }
 

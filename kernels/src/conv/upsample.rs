@@ -6,21 +6,32 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::{Clip, Geometry, Padding, reference};
-use crate::check;
+use half::bf16;
+
+use super::{Clip, Geometry, Padding, cpu, reference};
+use crate::{
+    check,
+    cpu::{
+        Level,
+        host::{self, Element},
+        level,
+    },
+};
 
 /// Nearest ×2 then 3×3, packed for one compute dtype, on one device.
 #[derive(Debug)]
 pub struct UpsampleConv2x {
     kind: Kind,
-    inputs: usize,
+    /// The 3×3 kernel; on the CPU what is packed for it serves all phases.
+    geometry: Geometry,
     compute: DType,
     device: Device,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Reference(reference::Weights, Geometry),
+    Reference(reference::Weights),
+    Cpu(cpu::Weights),
 }
 
 impl UpsampleConv2x {
@@ -38,17 +49,53 @@ impl UpsampleConv2x {
         }
         let geometry =
             Geometry { inputs, outputs, kernel: [1, 3, 3], stride: [1, 1, 1], padding: Padding::all(1) };
-        let kind = Kind::Reference(reference::Weights::new(&weight.unsqueeze(2)?, bias, compute)?, geometry);
-        Ok(Self { kind, inputs, compute, device: weight.device().clone() })
+        let kind = match (level(), compute) {
+            (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
+                Kind::Reference(reference::Weights::new(&weight.unsqueeze(2)?, bias, compute)?)
+            }
+            (level, DType::F32) => Kind::Cpu(phases::<f32>(level, weight, bias, &geometry)?),
+            (level, _) => Kind::Cpu(phases::<bf16>(level, weight, bias, &geometry)?),
+        };
+        Ok(Self { kind, geometry, compute, device: weight.device().clone() })
     }
 
     /// x `[B, T, H, W, I]` in the compute dtype; returns `[B, T, 2H, 2W, O]` in it.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let clip = Clip::new("upsample_conv2x", &[x], self.inputs, self.compute, &self.device)?;
-        let Kind::Reference(weights, geometry) = &self.kind;
-        let doubled = doubled(x)?;
-        weights.forward(&[&doubled], geometry, [clip.frames, 2 * clip.height, 2 * clip.width], self.compute)
+        let clip = Clip::new("upsample_conv2x", &[x], self.geometry.inputs, self.compute, &self.device)?;
+        let source = [clip.frames, clip.height, clip.width];
+        match (&self.kind, self.compute) {
+            (Kind::Reference(weights), compute) => {
+                let output = [clip.frames, 2 * clip.height, 2 * clip.width];
+                weights.forward(&[&doubled(x)?], &self.geometry, output, compute)
+            }
+            (Kind::Cpu(weights), DType::F32) => weights.forward::<f32>(&[x], clip, &self.geometry, source),
+            (Kind::Cpu(weights), _) => weights.forward::<bf16>(&[x], clip, &self.geometry, source),
+        }
     }
+}
+
+/// The four 2×2 convolutions: in each direction, tap 0 or 1 of parity p lies p source pixels further than the 3×3
+/// window's first, and sums the kernel's entries that fall on it.
+fn phases<T: Element>(
+    level: Level,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: &Geometry,
+) -> Result<cpu::Weights> {
+    /// Kernel entries by parity and tap.
+    const ENTRIES: [[&[usize]; 2]; 2] = [[&[0], &[1, 2]], [&[0, 1], &[2]]];
+    let values = host::floats(weight)?;
+    let mut phases = Vec::with_capacity(4);
+    for place in [[0, 0], [0, 1], [1, 0], [1, 1]] {
+        let [py, px] = place;
+        let taps = (0..4).map(|tap| [0, tap / 2 + py, tap % 2 + px]).collect();
+        phases.push(cpu::Phase::new::<T>(level, geometry, taps, place, |tap, input, output| {
+            let kernel = &values[(output * geometry.inputs + input) * 9..][..9];
+            let rows = ENTRIES[py][tap / 2].iter();
+            rows.flat_map(|row| ENTRIES[px][tap % 2].iter().map(move |column| kernel[row * 3 + column])).sum()
+        })?);
+    }
+    Ok(cpu::Weights { level, phases, bias: bias.map(host::floats).transpose()?.unwrap_or_default(), scale: 2 })
 }
 
 /// Each pixel of x `[B, T, H, W, C]` as a 2×2 square: `[B, T, 2H, 2W, C]`.

@@ -9,6 +9,7 @@ pub(crate) mod epilogue;
 pub(crate) mod host;
 pub(crate) mod math;
 pub(crate) mod pack;
+pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod tile;
 
