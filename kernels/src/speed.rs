@@ -105,3 +105,20 @@ fn conv() {
             else { let c = UpsampleConv2x::new(&random(&[o,i,3,3],2), None, dt).unwrap(); best(|| { c.forward(&x).unwrap(); }) }); print!(" {} {:.1}", lev.name(), fl / tm); }
         println!(); } }
 }
+#[test] #[ignore]
+fn rows() {
+    let l = Level::of_this_machine();
+    let x = random(&[1, 2304, 320], 1); let w = random(&[320], 2); let g = random(&[1,320],3);
+    let px = random(&[1,4,256,256,16], 1); let gm = random(&[16], 2);
+    let an = random(&[2304, 32], 3); let rt = crate::rope::RopeTables { cos: an.cos().unwrap(), sin: an.sin().unwrap() };
+    for lev in [Level::Reference, Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16] { if lev > l { continue; } with_level(lev, || {
+      let gb = |t: f64, n: usize| n as f64 * 8.0 / t / 1e9;
+      print!("{}:", lev.name());
+      print!(" modulate {:.1} GB/s", gb(best(|| { crate::norm::layer_norm_modulate(&x, &g, &g, 1e-6, DType::F32).unwrap(); }), 2304*320));
+      print!(" gated {:.1}", 1.5*gb(best(|| { crate::norm::gated_add(x.clone(), &x, Some(&g)).unwrap(); }), 2304*320));
+      print!(" rope {:.1}", gb(best(|| { crate::rope::norm_rope_heads(&x, Some((&w, 1e-6)), 5, Some(&rt)).unwrap(); }), 2304*320));
+      let hx = crate::rope::norm_rope_heads(&x, None, 5, None).unwrap();
+      print!(" merge {:.1}", gb(best(|| { crate::rope::merge_heads(&hx).unwrap(); }), 2304*320));
+      println!(" channel+silu {:.1}", gb(best(|| { crate::channel_norm::channel_norm(&px, &gm, true).unwrap(); }), 4*65536*16));
+    }) }
+}

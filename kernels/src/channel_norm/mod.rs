@@ -3,8 +3,12 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::check;
+use crate::{
+    check,
+    cpu::{Level, level},
+};
 
+mod cpu;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -18,5 +22,8 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor, silu: bool) -> Result<Tensor> {
     let (_, channels) = check::rows(OP, "x", x)?;
     check::compute_dtype(OP, x.dtype())?;
     check::shape(OP, "gamma", gamma, &[channels])?;
-    reference::channel_norm(x, &gamma.to_dtype(DType::F32)?, silu)
+    match level() {
+        level if x.device().is_cpu() && level > Level::Reference => cpu::channel_norm(level, x, gamma, silu),
+        _ => reference::channel_norm(x, &gamma.to_dtype(DType::F32)?, silu),
+    }
 }

@@ -10,8 +10,12 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use crate::check;
+use crate::{
+    check,
+    cpu::{Level, host, level},
+};
 
+mod cpu;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -26,7 +30,12 @@ pub fn layer_norm_modulate(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64,
     check::compute_dtype(OP, out)?;
     let scale = per_batch(OP, "scale", scale, batch, width)?;
     let shift = per_batch(OP, "shift", shift, batch, width)?;
-    reference::layer_norm_modulate(x, &scale, &shift, eps, out)
+    let Some(level) = fast(x) else { return reference::layer_norm_modulate(x, &scale, &shift, eps, out) };
+    // One vector for all samples beside one for each: give each its own.
+    let samples = scale.dim(0)?.max(shift.dim(0)?);
+    let gains = host::floats(&(scale.broadcast_as((samples, width))? + 1.0)?)?;
+    let offsets = host::floats(&shift.broadcast_as((samples, width))?)?;
+    cpu::norm(level, x, &cpu::Norm { centred: true, eps, gains, offsets }, out)
 }
 
 /// LayerNorm over the last dimension with weight and bias `[C]` (any float dtype).
@@ -39,7 +48,11 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, out: DTy
     check::compute_dtype(OP, out)?;
     check::shape(OP, "weight", weight, &[width])?;
     check::shape(OP, "bias", bias, &[width])?;
-    reference::layer_norm(x, &weight.to_dtype(DType::F32)?, &bias.to_dtype(DType::F32)?, eps, out)
+    let Some(level) = fast(x) else {
+        return reference::layer_norm(x, &weight.to_dtype(DType::F32)?, &bias.to_dtype(DType::F32)?, eps, out);
+    };
+    let norm = cpu::Norm { centred: true, eps, gains: host::floats(weight)?, offsets: host::floats(bias)? };
+    cpu::norm(level, x, &norm, out)
 }
 
 /// Root-mean-square norm over the last dimension with weight `[C]` (any float dtype).
@@ -51,7 +64,9 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: DType) -> Result<Ten
     check::compute_dtype(OP, x.dtype())?;
     check::compute_dtype(OP, out)?;
     check::shape(OP, "weight", weight, &[width])?;
-    reference::rms_norm(x, &weight.to_dtype(DType::F32)?, eps, out)
+    let Some(level) = fast(x) else { return reference::rms_norm(x, &weight.to_dtype(DType::F32)?, eps, out) };
+    let norm = cpu::Norm { centred: false, eps, gains: host::floats(weight)?, offsets: vec![0.0; width] };
+    cpu::norm(level, x, &norm, out)
 }
 
 /// The residual x + gate·y, or x + y without a gate.
@@ -64,7 +79,10 @@ pub fn gated_add(x: Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result<Tensor>
     check::compute_dtype(OP, y.dtype())?;
     check::shape(OP, "y", y, x.dims())?;
     let gate = gate.map(|gate| per_batch(OP, "gate", gate, batch, width)).transpose()?;
-    reference::gated_add(&x, y, gate.as_ref())
+    match fast(&x) {
+        Some(level) => cpu::gated_add(level, &x, y, gate.as_ref()),
+        None => reference::gated_add(&x, y, gate.as_ref()),
+    }
 }
 
 /// A vector a sample, `[1, C]` or `[B, C]`, from `[C]`, `[1, C]` or `[B, C]` F32.
@@ -75,4 +93,9 @@ fn per_batch(op: &str, name: &str, vector: &Tensor, batch: usize, width: usize) 
         [b, c] if c == width && (b == batch || b == 1) => Ok(vector.clone()),
         _ => bail!("{op}: `{name}` must have shape [{width}] or [{batch}, {width}], got {:?}", vector.dims()),
     }
+}
+
+/// The level of the CPU path that takes `x`, if one does.
+fn fast(x: &Tensor) -> Option<Level> {
+    Some(level()).filter(|&level| x.device().is_cpu() && level > Level::Reference)
 }

@@ -6,8 +6,12 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use crate::check;
+use crate::{
+    check,
+    cpu::{Level, level},
+};
 
+mod cpu;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -50,12 +54,17 @@ pub fn norm_rope_heads(
     }
     let weight = norm.map(|(weight, _)| weight.to_dtype(DType::F32)).transpose()?;
     let norm = weight.as_ref().zip(norm).map(|(weight, (_, eps))| (weight, eps));
-    reference::norm_rope_heads(x, norm, heads, rope)
+    match level() {
+        level if x.device().is_cpu() && level > Level::Reference => {
+            cpu::norm_rope_heads(level, x, norm, heads, rope)
+        }
+        _ => reference::norm_rope_heads(x, norm, heads, rope),
+    }
 }
 
 /// Puts the heads side by side again: x `[B, H, S, D]`, F32 or BF16 → `[B, S, H·D]` in the same dtype.
 pub fn merge_heads(x: &Tensor) -> Result<Tensor> {
     x.dims4()?;
     check::compute_dtype("merge_heads", x.dtype())?;
-    reference::merge_heads(x)
+    if x.device().is_cpu() && level() > Level::Reference { cpu::merge_heads(x) } else { reference::merge_heads(x) }
 }
