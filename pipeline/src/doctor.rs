@@ -135,7 +135,7 @@ impl fmt::Display for Report {
             match &codec.encoder {
                 Some(encoder) => writeln!(f, "  {:<8} by {encoder}", codec.codec)?,
                 None => {
-                    writeln!(f, "  {:<8} not here: {}", codec.codec, codec.problems.join("; "))?
+                    writeln!(f, "  {:<8} not here: {}", codec.codec, codec.problems.join("; "))?;
                 }
             }
         }

@@ -108,8 +108,9 @@ impl Error {
             Self::Settings(_)
             | Self::Unreadable { .. }
             | Self::Latents { .. }
-            | Self::Device { .. } => FailureKind::Input,
-            Self::Io { .. } | Self::Model(Model::Argument { .. }) => FailureKind::Input,
+            | Self::Device { .. }
+            | Self::Io { .. }
+            | Self::Model(Model::Argument { .. }) => FailureKind::Input,
             Self::Memory(_) => FailureKind::Memory,
             Self::Model(Model::Candle(cause)) if is_out_of_memory(&cause.to_string()) => {
                 FailureKind::Memory

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
+use crate::plan::files::is_folder;
 use crate::{Error, Result};
 
 /// The version that this build writes. It reads all up to this one.
@@ -160,7 +161,8 @@ impl Request {
         Self::from_json(&text, &path.display().to_string())
     }
 
-    /// One request for each clip of `count`: seeds count up, and where a file was named each gets `-s<seed>` before the ending.
+    /// One request for each clip of `count`: seeds count up, and where a file was named each gets `-s<seed>` before the ending
+    /// (in a folder the plan finds names).
     #[must_use]
     pub fn variations(&self) -> Vec<Self> {
         let count = self.count.unwrap_or(1);
@@ -169,7 +171,7 @@ impl Request {
             .map(|index| {
                 let seed = first.wrapping_add(index);
                 let out = match (&self.out, count) {
-                    (Some(path), 2..) => Some(with_seed(path, seed)),
+                    (Some(path), 2..) if !is_folder(path) => Some(with_seed(path, seed)),
                     (out, _) => out.clone(),
                 };
                 Self { seed: Some(seed), count: None, out, ..self.clone() }

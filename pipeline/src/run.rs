@@ -19,6 +19,7 @@ use tessera_models::folder::ModelFolder;
 
 use crate::engine::{Job, Studio};
 use crate::events::{FileRole, Phase, WrittenFile};
+use crate::files::FileError;
 use crate::latents::{self, Description};
 use crate::plan::{Plan, Settled, files};
 use crate::receipt::{AttentionUse, Receipt, program};
@@ -98,6 +99,10 @@ fn prepare_as(
     request: &Request,
     change: impl FnOnce(&mut Plan),
 ) -> Result<(ModelFolder, Plan, Settled)> {
+    if let Some(out) = request.out.as_ref().filter(|out| files::is_written_as_folder(out)) {
+        std::fs::create_dir_all(out)
+            .map_err(|source| FileError::from_io(out, "creating the folder", source))?;
+    }
     let path = request.model.clone().map_or_else(bundled::model, Ok)?;
     let folder = ModelFolder::open(&path)?;
     let machine = studio.machine();

@@ -127,7 +127,7 @@ mod tests {
             crate::files::write_atomically(&path, |file| {
                 std::io::Write::write_all(file, text.as_bytes())
             })
-            .unwrap()
+            .unwrap();
         };
         put(root.path().join("a/memory.max"), "1000\n");
         put(root.path().join("a/memory.current"), "900\n");

@@ -42,7 +42,7 @@ const GOLDENS: &[Golden] = &[
         hash: 0x39db_e9c6_f5d1_d00f,
     },
     Golden {
-        seed: 4294967301,
+        seed: 4_294_967_301,
         shape: &[4, 5, 5],
         first: &[0x3feb_d177, 0x3f04_d5ca, 0xbfdb_203d, 0xbfd9_c6cc],
         last: &[0x3e01_13b3, 0x3d77_3085, 0xbf11_54ed, 0xbf8c_4888],

@@ -51,12 +51,11 @@ fn beside(video: &Path, ending: &str) -> PathBuf {
 
 /// Settles codec and name of the video.
 ///
-/// A named file keeps its name and decides the codec when none is given. Without a name, or with the name of a folder that is
-/// there, a new name is made of the prompt and the seed, and never that of an existing file.
+/// A named file keeps its name and decides the codec when none is given. Without a name, or with the name of a folder, a new name is made of the prompt and the seed, and never that of an existing file.
 pub(super) fn settle_output(request: &mut Request) -> Result<()> {
     let asked = request.codec.as_deref().map(str::parse::<Codec>).transpose()?;
     let folder = match &request.out {
-        Some(path) if path.is_dir() && asked != Some(Codec::Png) => Some(path.clone()),
+        Some(path) if is_folder(path) && asked != Some(Codec::Png) => Some(path.clone()),
         Some(_) => None,
         None => Some(PathBuf::new()),
     };
@@ -73,6 +72,16 @@ pub(super) fn settle_output(request: &mut Request) -> Result<()> {
     }
     request.codec = Some(codec.name().into());
     Ok(())
+}
+
+/// Whether a path names a folder to put files into: one that is there, or one written with a slash at its end.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    path.is_dir() || is_written_as_folder(path)
+}
+
+/// Whether a path ends in a slash.
+pub(crate) fn is_written_as_folder(path: &Path) -> bool {
+    path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
 }
 
 /// The codec that a file's ending asks for.
@@ -174,6 +183,7 @@ mod tests {
         assert_eq!(settle(None, Some("prores")).unwrap(), ("a-b-s3.mov".into(), "prores".into()));
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(settle(Some(folder.path()), None).unwrap().0, folder.path().join("a-b-s3.mp4"));
+        assert_eq!(settle(Some(Path::new("new/")), None).unwrap().0, Path::new("new/a-b-s3.mp4"));
         assert!(settle(Some(Path::new("x.txt")), None).unwrap_err().to_string().contains(".webm"));
         assert!(
             settle(Some(Path::new("x.webm")), Some("h264"))

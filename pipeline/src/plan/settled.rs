@@ -13,10 +13,6 @@ use crate::{Error, Result};
 
 /// Every setting of one clip, none left open.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "they are independent switches of the settings table"
-)]
 pub struct Settled {
     /// What it shows.
     pub prompt: String,
