@@ -98,7 +98,10 @@ pub fn preflight(plan: &VideoPlan, frames: u64) -> Result<()> {
     let bytes =
         super::recipe::estimated_bytes(plan.codec, plan.quality, (plan.width, plan.height), frames);
     files::check_writable(files::folder_of(&plan.path), bytes)?;
-    choose(plan).map(|_| ())
+    if plan.codec != Codec::Png {
+        first_working(plan, |_| Ok(()))?;
+    }
+    Ok(())
 }
 
 impl Encoder {
@@ -110,17 +113,18 @@ impl Encoder {
                 (None, Backend::Pictures { partial: Partial::create_folder(&plan.path)? })
             }
             Container::Gif => {
-                let recipe = choose(plan)?.into_iter().next();
+                let (recipe, ()) = first_working(plan, |_| Ok(()))?;
                 let partial = Partial::create(&plan.path)?;
                 let spool = Spool::create(
                     files::folder_of(&plan.path),
                     (plan.width, plan.height),
                     plan.fps,
                 )?;
-                (recipe, Backend::Gif { spool, partial })
+                (Some(recipe), Backend::Gif { spool, partial })
             }
             _ => {
-                let (recipe, backend) = open_stream(plan, container)?;
+                let (recipe, backend) =
+                    first_working(plan, |recipe| open_stream(plan, container, recipe))?;
                 (Some(recipe), backend)
             }
         };
@@ -252,45 +256,20 @@ fn check(plan: &VideoPlan) -> Result<Container> {
     Ok(container)
 }
 
-/// The encoders of the codec that work here, best first; an error when none does. PNG needs none.
-fn choose(plan: &VideoPlan) -> Result<Vec<Recipe>> {
+/// Opens the first encoder that works here; `open` failing for FFmpeg's reasons leads to the next.
+fn first_working<T>(
+    plan: &VideoPlan,
+    mut open: impl FnMut(&Recipe) -> Result<T>,
+) -> Result<(Recipe, T)> {
     start();
-    if plan.codec == Codec::Png {
-        return Ok(Vec::new());
-    }
     let mut tried = Vec::new();
-    let mut usable = Vec::new();
     for recipe in recipes(plan.codec, plan.quality, (plan.width, plan.height), plan.fps)? {
-        match probe::works(&recipe) {
-            Ok(()) => usable.push(recipe),
-            Err(problem) => tried.push(format!("{} ({problem})", recipe.encoder)),
+        if let Err(problem) = probe::works(&recipe) {
+            tried.push(format!("{} ({problem})", recipe.encoder));
+            continue;
         }
-    }
-    if usable.is_empty() {
-        return Err(VideoError::NoEncoder { codec: plan.codec, tried: tried.join(", ") });
-    }
-    Ok(usable)
-}
-
-/// Opens the first encoder that takes this size.
-fn open_stream(plan: &VideoPlan, container: Container) -> Result<(Recipe, Backend)> {
-    let size = (plan.width, plan.height);
-    let mut tried = Vec::new();
-    for recipe in choose(plan)? {
-        let partial = Partial::create(&plan.path)?;
-        let file =
-            partial.file().try_clone().map_err(|e| VideoError::io(&plan.path, "opening", e))?;
-        // WebP gets its settings afterwards: its muxer has no field for them.
-        let comment = if container == Container::WebP { "" } else { plan.metadata.as_str() };
-        let stream = StreamPlan { container, size, fps: plan.fps, comment };
-        match Mux::open(file, partial.path(), &plan.path, &recipe, &stream) {
-            Ok(mux) => {
-                let convert = Converter::from_rgb(recipe.pixel, plan.width, plan.height, plan.fps)
-                    .map_err(|e| {
-                        VideoError::ffmpeg(&plan.path, "preparing the colour conversion", e)
-                    })?;
-                return Ok((recipe, Backend::Stream { mux, convert, partial }));
-            }
+        match open(&recipe) {
+            Ok(opened) => return Ok((recipe, opened)),
             Err(VideoError::Ffmpeg { source, .. }) => {
                 tried.push(format!("{} ({source})", recipe.encoder));
             }
@@ -298,6 +277,19 @@ fn open_stream(plan: &VideoPlan, container: Container) -> Result<(Recipe, Backen
         }
     }
     Err(VideoError::NoEncoder { codec: plan.codec, tried: tried.join(", ") })
+}
+
+fn open_stream(plan: &VideoPlan, container: Container, recipe: &Recipe) -> Result<Backend> {
+    let path = &plan.path;
+    let partial = Partial::create(path)?;
+    let file = partial.file().try_clone().map_err(|e| VideoError::io(path, "opening", e))?;
+    // WebP gets its settings afterwards: its muxer has no field for them.
+    let comment = if container == Container::WebP { "" } else { plan.metadata.as_str() };
+    let stream = StreamPlan { container, size: (plan.width, plan.height), fps: plan.fps, comment };
+    let mux = Mux::open(file, partial.path(), path, recipe, &stream)?;
+    let convert = Converter::from_rgb(recipe.pixel, plan.width, plan.height, plan.fps)
+        .map_err(|e| VideoError::ffmpeg(path, "preparing the colour conversion", e))?;
+    Ok(Backend::Stream { mux, convert, partial })
 }
 
 fn size_on_disk(path: &Path) -> std::io::Result<u64> {

@@ -26,6 +26,7 @@ pub(crate) fn write(
     let mut encoder = png::Encoder::new(&mut buffered, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
     encoder.set_source_srgb(png::SrgbRenderingIntent::RelativeColorimetric);
     let bad = |e| match e {
         png::EncodingError::IoError(e) => VideoError::io(path, "writing", e),

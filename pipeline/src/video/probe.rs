@@ -25,7 +25,7 @@ pub struct EncoderStatus {
     pub codec: Codec,
     /// The encoder that will be used; `None` when none works.
     pub encoder: Option<&'static str>,
-    /// Every encoder tried, best first, and what kept it from working.
+    /// The encoders tried, best first and up to the one that works, and what kept the others from it.
     pub attempts: Vec<(&'static str, Option<String>)>,
 }
 
@@ -41,7 +41,7 @@ pub fn probe() -> Vec<EncoderStatus> {
     Codec::ALL.into_iter().map(probe_codec).collect()
 }
 
-/// Tries the encoders of one codec at its default quality.
+/// Tries the encoders of one codec at its default quality until one works.
 pub fn probe_codec(codec: Codec) -> EncoderStatus {
     start();
     if codec == Codec::Png {
@@ -50,9 +50,17 @@ pub fn probe_codec(codec: Codec) -> EncoderStatus {
     let list = Fps::new(24, 1)
         .and_then(|fps| recipes(codec, Quality::HIGH, (SIDE, SIDE), fps).ok())
         .unwrap_or_default();
-    let attempts: Vec<_> =
-        list.iter().map(|recipe| (recipe.encoder, works(recipe).err())).collect();
-    let encoder = attempts.iter().find(|(_, problem)| problem.is_none()).map(|(name, _)| *name);
+    let mut attempts = Vec::new();
+    let mut encoder = None;
+    for recipe in list {
+        let problem = works(&recipe).err();
+        let usable = problem.is_none();
+        attempts.push((recipe.encoder, problem));
+        if usable {
+            encoder = Some(recipe.encoder);
+            break;
+        }
+    }
     EncoderStatus { codec, encoder, attempts }
 }
 

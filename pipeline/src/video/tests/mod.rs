@@ -60,6 +60,15 @@ fn encode(plan: &VideoPlan, frames: u64) -> VideoFile {
     encoder.finish().unwrap_or_else(|e| panic!("{}: {e}", plan.path.display()))
 }
 
+/// Encoding and decoding move to a thread of their own.
+#[test]
+fn encoder_and_decoder_can_change_threads() {
+    fn moves<T: Send>() {}
+    moves::<Encoder>();
+    moves::<super::Decoder>();
+    moves::<super::Paired>();
+}
+
 fn psnr(a: &[u8], b: &[u8]) -> f64 {
     assert_eq!(a.len(), b.len());
     let sum: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
