@@ -1,6 +1,6 @@
 //! Reading `tests/goldens`: tensors by name, numbers by JSON path, and where the tiny checkpoints lie.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -30,7 +30,7 @@ pub fn json(path: &str) -> Result<Value> {
 /// The tensors of one golden file.
 pub struct Goldens {
     path: String,
-    tensors: HashMap<String, Tensor>,
+    tensors: BTreeMap<String, Tensor>,
 }
 
 impl Goldens {
@@ -39,12 +39,17 @@ impl Goldens {
         let file = root().join(path);
         let tensors = candle_core::safetensors::load(&file, &Device::Cpu)
             .with_context(|| file.display().to_string())?;
-        Ok(Self { path: path.to_owned(), tensors })
+        Ok(Self { path: path.to_owned(), tensors: tensors.into_iter().collect() })
     }
 
     /// One tensor.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).with_context(|| format!("{} has no {name}", self.path))
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
     }
 
     /// The tensor, or nothing.

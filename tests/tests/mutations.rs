@@ -19,6 +19,8 @@ const CHANNELS: u32 = 16;
 
 type Change = fn(&str, &Tensor) -> Result<Option<Tensor>>;
 type Measure = fn(&Path) -> Result<f64>;
+/// A mistake that takes one tensor for another: a name → the name of the tensor that is taken instead.
+type Take<'a> = (&'a str, &'a dyn Fn(&str) -> Option<String>);
 
 /// Error of the velocity of the ragged case.
 fn velocity(path: &Path) -> Result<f64> {
@@ -214,8 +216,6 @@ fn text_mistakes_are_seen() -> Result<()> {
     )?;
     let copies =
         |name: &str, from: &str, to: &str| name.contains(to).then(|| name.replace(to, from));
-    // Mistakes that take one tensor for another.
-    type Take<'a> = (&'a str, &'a dyn Fn(&str) -> Option<String>);
     let takes: [Take<'_>; 2] = [
         ("T5's one bias for all blocks", &|name| {
             name.contains("relative_attention_bias")

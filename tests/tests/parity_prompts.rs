@@ -15,7 +15,7 @@ fn prompts_are_cleaned_as_diffusers_cleans_them() -> Result<()> {
         let got = clean(raw);
         match goldens::text(pair, "kind")? {
             "required" if got != want => {
-                wrong.push(format!("{raw:?}\n    gave     {got:?}\n    expected {want:?}"))
+                wrong.push(format!("{raw:?}\n    gave     {got:?}\n    expected {want:?}"));
             }
             "mojibake" if got == want => repaired += 1,
             _ => {}
