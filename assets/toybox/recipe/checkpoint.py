@@ -13,7 +13,7 @@ def _half(module):
     if hasattr(module, 'encoder') and hasattr(module.config, 'd_model'):
         copy = type(module)(module.config)
     else:
-        copy = type(module).from_config(module.config)
+        copy = type(module).from_config({k: v for k, v in module.config.items() if k != '_name_or_path'})
     copy.load_state_dict({k: v.detach().cpu() for k, v in module.state_dict().items()})
     return copy.to(torch.bfloat16)
 

@@ -1,7 +1,8 @@
 """Figures of a checkpoint: `python -m recipe.evaluate CHECKPOINT --out DIR` prints a table and writes figures.json and contact sheets.
 
 Everything is on seeds that no training used. A classifier is trained on renders first (or read from DIR); what it reaches on held-out renders is
-the ceiling beside each figure. Clips come from diffusers' WanPipeline on the checkpoint as it is on disk. About two minutes on a GPU.
+the ceiling beside each figure. Clips come from diffusers' WanPipeline on the checkpoint as it is on disk. About three minutes on a GPU, two of them for the classifier; hours on a CPU, where
+--captions, --held and --steps make it smaller and a second call goes on where the first stopped.
 """
 import argparse
 import json
@@ -11,8 +12,8 @@ import time
 import numpy as np
 import torch
 
-from . import checkpoint, classifier, train_vae, vae_fast
-from .corpus import corpus, example
+from . import checkpoint, classifier, dit_fast, train_vae, vae_fast
+from .corpus import TEXT_ROWS, corpus, example, token_rows
 from .loop import ATTENTION
 from .scene import SEEDS
 from .sheet import save_sheet
@@ -20,6 +21,8 @@ from .tracks import FRAMES
 
 TARGETS = {'vae psnr mean': 35., 'vae psnr worst': 31., 'object shape': .92, 'object colour': .94, 'floor': .95, 'sky': .95, 'camera': .80, 'motion': .75, 'both objects of two': .70,
            'pairs never trained': .80}
+SHOWN = 24      # clips on a contact sheet
+EMPTY = torch.tensor([[1] + [0] * (TEXT_ROWS - 1)])     # the empty prompt: a lone </s>
 
 
 class Sizes:
@@ -66,21 +69,32 @@ def get_classifier(path, vae, scenes, sizes, device):
     return model
 
 
-def generate(pipe, prompts, sizes, guidance=4., seed=0, steps=None):
-    """-> normalised latents, one row a prompt."""
-    out = []
-    with torch.nn.attention.sdpa_kernel(ATTENTION, set_priority=True):
-        for i in range(0, len(prompts), sizes.group):
-            part = prompts[i:i + sizes.group]
-            out.append(pipe(prompt=part, height=sizes.full, width=sizes.full, num_frames=FRAMES, num_inference_steps=steps or sizes.inference, guidance_scale=guidance,
-                            generator=[torch.Generator('cpu').manual_seed(seed + i + k) for k in range(len(part))], output_type='latent').frames)
-    return torch.cat(out)
+def generate(pipe, ids, sizes, seeds, guidance=4.):
+    """Token ids [n, rows] and as many noise seeds -> normalised latents, as WanPipeline makes them. The pipeline's padding to 512 text rows is
+    folded into one row (`dit_fast`): the same function, and much less work on a CPU."""
+    text = [dit_fast.encode_text(pipe.text_encoder, i) for i in (ids, EMPTY.expand(len(ids), -1).to(ids.device))]
+    with torch.no_grad(), torch.nn.attention.sdpa_kernel(ATTENTION, set_priority=True):
+        return pipe(prompt_embeds=text[0].detach(), negative_prompt_embeds=text[1].detach(), height=sizes.full, width=sizes.full, num_frames=FRAMES,
+                    num_inference_steps=sizes.inference, guidance_scale=guidance, generator=[torch.Generator('cpu').manual_seed(s) for s in seeds], output_type='latent').frames
 
 
-def decoded(vae, latents, batch=8):
-    """Normalised latents -> uint8 clips on the CPU, and shrunk ones on the device."""
-    clips = [vae_fast.to_clips(vae, latents[i:i + batch]) for i in range(0, len(latents), batch)]
-    return torch.cat([c.cpu() for c in clips]), torch.cat([classifier.shrink(c) for c in clips])
+def ask(pipe, tokenizer, vae, model, rows, sizes, first_seed, path):
+    """Generates a clip for each row's caption and lets the classifier look at it. Progress is kept in `path`, so that a slow machine may be
+    interrupted. -> answers, and every fourth frame of the first clips for a contact sheet."""
+    state = torch.load(path, weights_only=True) if os.path.exists(path) else dict(answers=[], frames=[])
+    done = sum(len(a['count']) for a in state['answers'])
+    for i in range(done, len(rows), sizes.group):
+        prompts = [r[3][0] for r in rows[i:i + sizes.group]]
+        ids = torch.tensor(token_rows(prompts, tokenizer), device=pipe.device).long()
+        latents = generate(pipe, ids, sizes, range(first_seed + i, first_seed + i + len(prompts)))
+        clips = [vae_fast.to_clips(vae, latents[k:k + 8]) for k in range(0, len(latents), 8)]
+        answers = classifier.answers(model, torch.cat([classifier.shrink(c) for c in clips]))
+        state['answers'].append({k: v.cpu() for k, v in answers.items()})
+        if i < SHOWN:
+            state['frames'].append(torch.cat(clips)[:SHOWN - i, ::4].cpu())
+        torch.save(state, path)
+        print('%d of %d clips' % (min(i + sizes.group, len(rows)), len(rows)), flush=True)
+    return {k: torch.cat([a[k] for a in state['answers']]) for k in state['answers'][0]}, torch.cat(state['frames'])
 
 
 def evaluate(path, out, scenes, judge, sizes):
@@ -102,16 +116,15 @@ def evaluate(path, out, scenes, judge, sizes):
     print('ceilings at %.0f s' % (time.time() - started), flush=True)
 
     pipe = checkpoint.load_pipeline(path, device)
-    for name, rows, seed in (('generated', scenes['generated'], 0), ('generated held', scenes['held'], 10_000)):
-        prompts = [r[3][0] for r in rows]
-        clips, small = decoded(vae, generate(pipe, prompts, sizes, seed=seed))
-        answers = classifier.answers(model, small)
+    dit_fast.set_attention(pipe.transformer, fast=True)
+    words, _ = checkpoint.load_tokenizer(path)
+    for name, rows, seed in (('generated', scenes['generated'], 0), ('held', scenes['held'], 10_000)):
+        answers, frames = ask(pipe, words, vae, model, rows, sizes, seed, os.path.join(out, name + '.pt'))
         figures[name] = classifier.scores(answers, torch.tensor([r[2] for r in rows]))
-        save_sheet(clips[:24], os.path.join(out, name.replace(' ', '-') + '.png'), side=128)
-        with open(os.path.join(out, name.replace(' ', '-') + '.txt'), 'w') as f:
-            f.write('\n'.join(prompts) + '\n')
-        torch.save(dict(labels=[r[2] for r in rows], answers={k: v.cpu() for k, v in answers.items()}), os.path.join(out, name.replace(' ', '-') + '.pt'))
-    figures['pairs never trained'] = figures['generated held']['first object shape and colour'][0]
+        save_sheet(frames, os.path.join(out, name + '.png'), side=128)
+        with open(os.path.join(out, name + '.txt'), 'w') as f:
+            f.write('\n'.join(r[3][0] for r in rows) + '\n')
+    figures['pairs never trained'] = figures['held']['first object shape and colour'][0]
     figures['seconds'] = round(time.time() - started)
     with open(os.path.join(out, 'figures.json'), 'w') as f:
         json.dump(figures, f, indent=1)
@@ -126,7 +139,7 @@ def table(figures):
     for name, (share, n) in figures['generated'].items():
         target = percent(TARGETS[name]) if name in TARGETS else ''
         lines.append('%-32s %9s %9s %9s %8s  (n = %d)' % (name, percent(share), percent(figures['ceiling'][name][0]), percent(figures['ceiling through vae'][name][0]), target, n))
-    held, n = figures['generated held']['first object shape and colour']
+    held, n = figures['held']['first object shape and colour']
     lines.append('%-32s %9s %9s %9s %8s  (n = %d)' % ('pairs never trained', percent(held), percent(figures['ceiling']['first object shape and colour'][0]),
                                                        percent(figures['ceiling through vae']['first object shape and colour'][0]), percent(TARGETS['pairs never trained']), n))
     lines.append('VAE PSNR %.2f dB (target %.0f), worst clip %.2f (target %.0f)' % (figures['vae psnr mean'], TARGETS['vae psnr mean'], figures['vae psnr worst'], TARGETS['vae psnr worst']))
@@ -138,10 +151,16 @@ def main():
     p.add_argument('checkpoint')
     p.add_argument('--out', required=True)
     p.add_argument('--classifier', help='a trained classifier to read, or where to write it (DIR/classifier.pt)')
+    for name in ('captions', 'held', 'steps'):
+        p.add_argument('--' + name, type=int)
     p.add_argument('--workers', type=int, default=max(1, (os.cpu_count() or 1) - 1))
     p.add_argument('--toy', action='store_true', help='tiny sizes, only to see that it runs')
     a = p.parse_args()
-    sizes, judge = Sizes(a.toy), a.classifier or os.path.join(a.out, 'classifier.pt')
+    sizes = Sizes(a.toy)
+    sizes.captions, sizes.held, sizes.inference = a.captions or sizes.captions, a.held or sizes.held, a.steps or sizes.inference
+    if not torch.cuda.is_available():
+        sizes.group = 1
+    judge = a.classifier or os.path.join(a.out, 'classifier.pt')
     evaluate(a.checkpoint, a.out, prepare(sizes, judge, a.workers), judge, sizes)
 
 
