@@ -21,8 +21,9 @@ pub use index::ModelIndex;
 pub use inspect::{Inspection, Part, inspect};
 pub use shards::parse_index;
 
+use crate::geometry::Geometry;
 use crate::problems::{Problem, Problems};
-use crate::wan::{TransformerConfig, VaeConfig};
+use crate::wan::{self, TransformerConfig, VaeConfig};
 use crate::weights::{self, Expected};
 use crate::{Error, Result};
 use shards::Shards;
@@ -108,6 +109,14 @@ impl ModelFolder {
         &self.scheduler
     }
 
+    /// How pixels, latents and tokens relate in this model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the two configs make no geometry together.
+    pub fn geometry(&self) -> Result<Geometry> {
+        Geometry::new(&self.transformer, &self.vae)
+    }
+
     /// What the folder holds.
     pub fn inspect(&self) -> Inspection {
         self.survey.inspection()
@@ -161,13 +170,22 @@ fn survey(path: &Path) -> Survey {
         let found = Shards::find(path, component, stem, &mut survey.problems.list);
         survey.shards.insert(component.to_owned(), found);
     }
+    if let Some(text) = &text {
+        let names = survey.shards.get("text_encoder").map(Shards::tensors).unwrap_or_default();
+        let wanted = crate::text::expected(text, |name| names.contains_key(name));
+        survey.compare("text_encoder", &wanted, &crate::text::IGNORED);
+    }
+    if let Some(transformer) = &transformer {
+        let wanted = wan::transformer_tensors(transformer);
+        survey.compare("transformer", &wanted, wan::TRANSFORMER_IGNORED);
+    }
+    if let Some(vae) = &vae {
+        survey.compare("vae", &wan::vae_tensors(vae), &[]);
+    }
     if let (Some(transformer), Some(vae), Some(text), Some(scheduler)) =
         (transformer, vae, text, scheduler)
     {
         survey.problems.list.extend(disagreements(&transformer, &vae, &text));
-        let names = survey.shards.get("text_encoder").map(Shards::tensors).unwrap_or_default();
-        let wanted = crate::text::expected(&text, |name| names.contains_key(name));
-        survey.compare("text_encoder", &wanted, &crate::text::IGNORED);
         survey.read = Some((transformer, vae, text, scheduler));
     }
     if survey.problems.is_empty() {

@@ -196,8 +196,14 @@ fn configs_of_different_models_are_noticed() {
     let folder = copy();
     edit(&folder, "transformer/config.json", |config| config["text_dim"] = json!(4096));
     let told = refusals(&folder);
+    assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].starts_with("transformer/config.json: text_dim: expected 192, as d_model of the text encoder, got 4096"),
+        told[0]
+            .contains("text_embedder.linear_1.weight: expected shape [320, 4096], got [320, 192]"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].starts_with("transformer/config.json: text_dim: expected 192, as d_model of the text encoder, got 4096"),
         "{told:?}"
     );
 }

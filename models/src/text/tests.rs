@@ -97,7 +97,7 @@ fn the_public_encoder_has_its_242_tensors() {
     assert_eq!(all.len(), 242);
     let parameters: usize = all.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
     assert_eq!(parameters, 5_680_910_336);
-    // A block of the 22.7 GB encoder in F32, its largest matrix twice, and the longest prompts: about a GB.
+    // A block of the 22.7 GB encoder in F32, its largest matrix thrice, and the longest prompts: about a GB.
     let peak = peak_bytes(&config, DType::F32, 512, 2);
     assert!((900 << 20..1500 << 20).contains(&peak), "{peak}");
 }

@@ -60,7 +60,7 @@ pub fn expected(config: &TextConfig, has: impl Fn(&str) -> bool) -> Vec<Expected
 }
 
 /// The most bytes that [`encode_prompts`] holds at once for prompts of `tokens` tokens: one block's weights with the
-/// largest matrix twice (as read and as packed), plus the activations of the longest prompt.
+/// largest matrix three times (as read, as laid out and as packed), plus the activations of the longest prompt.
 pub fn peak_bytes(config: &TextConfig, dtype: DType, tokens: usize, prompts: usize) -> u64 {
     let (width, inner, hidden) = (config.d_model as u64, config.inner() as u64, config.d_ff as u64);
     let size = dtype.size_in_bytes() as u64;
@@ -71,7 +71,7 @@ pub fn peak_bytes(config: &TextConfig, dtype: DType, tokens: usize, prompts: usi
     // Scores and their softmax, and the two hidden halves in F32, are not alive together.
     let scores = 3 * 4 * config.num_heads as u64 * tokens * tokens + 4 * 4 * tokens * inner;
     let gates = 4 * 4 * tokens * hidden;
-    weights + largest + streams + scores.max(gates)
+    weights + 2 * largest + streams + scores.max(gates)
 }
 
 /// Encodes prompts (token ids from [`super::Tokenizer`]) into rows, reading each weight once for all of them.

@@ -115,11 +115,51 @@ pub fn read<C: Config>(file: &str, text: &str) -> Result<C, Vec<Problem>> {
 
 /// Parses `text` as one JSON object.
 pub(super) fn object(file: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
-    match serde_json::from_str(text) {
+    match serde_json::from_str(text).or_else(|error| match plain(text) {
+        Some(plain) => serde_json::from_str(&plain),
+        None => Err(error),
+    }) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(other) => Err(vec![Problem::new(file, "", "a JSON object", shown(&other))]),
         Err(error) => Err(vec![Problem::new(file, "", "a JSON object", format!("text: {error}"))]),
     }
+}
+
+/// Python writes infinities and NaN as bare words, which JSON does not have; every `DPMSolverMultistepScheduler` saved by
+/// diffusers has `"lambda_min_clipped": -Infinity`. They become null. Nothing when there are none outside strings.
+fn plain(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut found) = (text, false);
+    while let Some(next) = rest.chars().next() {
+        let word = ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| rest.starts_with(word));
+        let taken = if let Some(word) = word {
+            found = true;
+            out.push_str("null");
+            word.len()
+        } else if next == '"' {
+            let end = string_end(rest);
+            out.push_str(&rest[..end]);
+            end
+        } else {
+            out.push(next);
+            next.len_utf8()
+        };
+        rest = &rest[taken..];
+    }
+    found.then_some(out)
+}
+
+/// Bytes of the string that `text` begins with, both quotes included; all of it when the string does not end.
+fn string_end(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            b'"' if !escaped => return at + 1,
+            b'\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    text.len()
 }
 
 /// Tries one key alone: the problem names it, and says what serde would have taken.

@@ -107,3 +107,15 @@ fn schedulers_that_are_not_plain_flow_are_refused_by_field() {
     let euler = r#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 7.0}"#;
     assert_eq!(read::<SchedulerConfig>("c", euler).unwrap().default_shift(), 7.0);
 }
+
+#[test]
+fn pythons_infinities_are_read_as_nothing() {
+    let text = r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "x": [NaN, Infinity],
+        "prediction_type": "flow_prediction", "use_flow_sigmas": true, "y": "\\\"NaN", "flow_shift": 3.0}"#;
+    let config: SchedulerConfig = read("c", text).unwrap();
+    assert_eq!(config.class(), SchedulerClass::DpmSolver);
+    let outcome = read::<TransformerConfig>("c", r#"{"eps": NaN, "n": "NaN é"}"#).unwrap_err();
+    assert_eq!(outcome[0].to_string(), "c: eps: expected a number, got null");
+    assert_eq!(plain(r#"{"a": "NaN \" -Infinity"}"#), None);
+    assert_eq!(plain("\"NaN"), None);
+}
