@@ -15,7 +15,10 @@ pub(crate) fn dtype(op: &str, name: &str, tensor: &Tensor, expected: DType) -> R
     if tensor.dtype() == expected {
         return Ok(());
     }
-    bail!("{op}: `{name}` must be {expected:?}, got {:?}: convert it with to_dtype first", tensor.dtype())
+    bail!(
+        "{op}: `{name}` must be {expected:?}, got {:?}: convert it with to_dtype first",
+        tensor.dtype()
+    )
 }
 
 /// Refuses `tensor` when its shape is not `expected`.
@@ -30,6 +33,9 @@ pub(crate) fn shape(op: &str, name: &str, tensor: &Tensor, expected: &[usize]) -
 pub(crate) fn rows(op: &str, name: &str, tensor: &Tensor) -> Result<(usize, usize)> {
     match tensor.dims().last() {
         Some(&width) if width > 0 => Ok((tensor.elem_count() / width, width)),
-        _ => bail!("{op}: `{name}` must have a last dimension of at least 1, got {:?}", tensor.dims()),
+        _ => bail!(
+            "{op}: `{name}` must have a last dimension of at least 1, got {:?}",
+            tensor.dims()
+        ),
     }
 }

@@ -5,6 +5,10 @@
 //!
 //! Numbers: a tensor is F32 or BF16 (the *compute dtype*). Every product accumulates in F32, and norms, gates,
 //! activations and softmax are F32 inside; a BF16 result is rounded once, at the end.
+#![expect(
+    clippy::inline_always,
+    reason = "vector methods must be inlined into the function that switches their instructions on"
+)]
 
 pub mod attention;
 pub mod channel_norm;
@@ -18,8 +22,5 @@ mod activation;
 mod check;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-#[allow(warnings, unsafe_code, clippy::all)]
-mod speed;
 
 pub use activation::Activation;

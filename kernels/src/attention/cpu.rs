@@ -3,7 +3,10 @@
 //! Scores are computed transposed, Sᵀ = K·Qᵀ: keys are a tile's rows and queries its columns. Maximum, exponent and
 //! sum then run along vectors of queries without crossing lanes, and P comes out k-major, as the product P·V reads it.
 //! The exponent is base 2 with log₂e folded into scale and bias. K and V are packed once for each head.
-#![expect(unsafe_code, reason = "tasks write disjoint rows of one result and work on packed memory")]
+#![expect(
+    unsafe_code,
+    reason = "tasks write disjoint rows of one result and work on packed memory"
+)]
 
 use std::f32::consts::LN_2;
 
@@ -85,8 +88,10 @@ pub(super) fn attention_with_lse<T: Element>(
         None => vec![0.0; keys],
     };
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
-    let ((q, ql), (k, kl), (v, vl)) = (q.storage_and_layout(), k.storage_and_layout(), v.storage_and_layout());
-    let (q, k, v) = (host::slice::<T>(&q, ql)?, host::slice::<T>(&k, kl)?, host::slice::<T>(&v, vl)?);
+    let ((q, ql), (k, kl), (v, vl)) =
+        (q.storage_and_layout(), k.storage_and_layout(), v.storage_and_layout());
+    let (q, k, v) =
+        (host::slice::<T>(&q, ql)?, host::slice::<T>(&k, kl)?, host::slice::<T>(&v, vl)?);
 
     let all = batch * heads;
     let mut result = Output::<T>::new(q.len());
@@ -110,7 +115,8 @@ pub(super) fn attention_with_lse<T: Element>(
             let start = ((first + head) * keys + block * KEYS) * width;
             let count = KEYS.min(keys - block * KEYS);
             let k_to = packed_to.at(head * (k_head + v_head) + block * shape.k_units());
-            let v_to = packed_to.at(head * (k_head + v_head) + k_head + block * shape.v_units::<T>());
+            let v_to =
+                packed_to.at(head * (k_head + v_head) + k_head + block * shape.v_units::<T>());
             let rows = start..start + count * width;
             // SAFETY: each task packs its own block, of the size that the shape says.
             unsafe { cpu_pack::keys_and_values(&shape, &k[rows.clone()], &v[rows], k_to, v_to) };
@@ -133,11 +139,15 @@ pub(super) fn attention_with_lse<T: Element>(
             };
             // SAFETY: the level is the machine's at most, the scratch is as large as the shape says, and each task
             // writes its own rows.
-            host::with_scratch(shape.scratch_units(), |scratch| unsafe { dispatch(level, (job, scratch)) });
+            host::with_scratch(shape.scratch_units(), |scratch| unsafe {
+                dispatch(level, (job, scratch));
+            });
         });
     }
     // SAFETY: the tasks cover every head and every query.
-    unsafe { Ok((result.finish((batch, heads, queries, width))?, lses.finish((batch, heads, queries))?)) }
+    unsafe {
+        Ok((result.finish((batch, heads, queries, width))?, lses.finish((batch, heads, queries))?))
+    }
 }
 
 /// The path of q's dtype.

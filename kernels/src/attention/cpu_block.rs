@@ -77,7 +77,14 @@ impl<T: Element> Work for (Block<'_, T>, *mut u32) {
                 if first < rows {
                     let from = job.q.as_ptr().add(first * shape.width);
                     let to = parts.q.add(first * shape.depth);
-                    pack::transpose(from, shape.width, panel.min(rows - first), shape.width, to, panel);
+                    pack::transpose(
+                        from,
+                        shape.width,
+                        panel.min(rows - first),
+                        shape.width,
+                        to,
+                        panel,
+                    );
                 }
                 first += panel;
             }
@@ -107,7 +114,12 @@ impl<T: Element> Work for (Block<'_, T>, *mut u32) {
 
 /// Sᵀ of a block of keys.
 #[inline(always)]
-unsafe fn scores_of<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, block: usize, keys: usize) {
+unsafe fn scores_of<S: Simd, T: Element>(
+    job: &Block<'_, T>,
+    parts: Parts,
+    block: usize,
+    keys: usize,
+) {
     let shape = &job.shape;
     let queries = shape.query_columns();
     let mut first = 0;
@@ -134,7 +146,12 @@ unsafe fn scores_of<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, block
 
 /// Scores to P, in place: P of a key is a row of F32, or half of a row of BF16 pairs.
 #[inline(always)]
-unsafe fn softmax<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, first: usize, keys: usize) {
+unsafe fn softmax<S: Simd, T: Element>(
+    job: &Block<'_, T>,
+    parts: Parts,
+    first: usize,
+    keys: usize,
+) {
     let queries = job.shape.query_columns();
     let mut query = 0;
     while query < queries {
@@ -148,14 +165,18 @@ unsafe fn softmax<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, first: 
             let mut key = 0;
             while key + 4 <= keys {
                 for (i, highest) in highest.iter_mut().enumerate() {
-                    let score =
-                        S::fma(S::load(scores.add((key + i) * queries)), scale, S::splat(*bias.add(key + i)));
+                    let score = S::fma(
+                        S::load(scores.add((key + i) * queries)),
+                        scale,
+                        S::splat(*bias.add(key + i)),
+                    );
                     *highest = S::max(score, *highest);
                 }
                 key += 4;
             }
             while key < keys {
-                let score = S::fma(S::load(scores.add(key * queries)), scale, S::splat(*bias.add(key)));
+                let score =
+                    S::fma(S::load(scores.add(key * queries)), scale, S::splat(*bias.add(key)));
                 highest[0] = S::max(score, highest[0]);
                 key += 1;
             }
@@ -167,8 +188,11 @@ unsafe fn softmax<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, first: 
                 let mut p = [S::splat(0.0); 2];
                 for (i, p) in p.iter_mut().enumerate() {
                     if key + i < keys {
-                        let score =
-                            S::fma(S::load(scores.add((key + i) * queries)), scale, S::splat(*bias.add(key + i)));
+                        let score = S::fma(
+                            S::load(scores.add((key + i) * queries)),
+                            scale,
+                            S::splat(*bias.add(key + i)),
+                        );
                         *p = exp2::<S>(S::sub(score, highest));
                         total[i] = S::add(total[i], *p);
                     }
@@ -213,7 +237,13 @@ unsafe fn shrink<S: Simd>(shape: &Shape, parts: Parts, rows: usize) {
 
 /// Adds P·V of a block of keys.
 #[inline(always)]
-unsafe fn values_of<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, block: usize, keys: usize, rows: usize) {
+unsafe fn values_of<S: Simd, T: Element>(
+    job: &Block<'_, T>,
+    parts: Parts,
+    block: usize,
+    keys: usize,
+    rows: usize,
+) {
     let shape = &job.shape;
     let units = keys.div_ceil(T::PER_UNIT);
     let mut column = 0;
@@ -254,7 +284,11 @@ unsafe fn finish<S: Simd, T: Element>(job: &Block<'_, T>, parts: Parts, rows: us
             while column < shape.width {
                 let count = S::LANES.min(shape.width - column);
                 let sum = S::load(parts.sums.add(row * shape.columns + column));
-                epilogue::store::<S, T>(job.to.add(row * shape.width + column), S::mul(sum, share), count);
+                epilogue::store::<S, T>(
+                    job.to.add(row * shape.width + column),
+                    S::mul(sum, share),
+                    count,
+                );
                 column += S::LANES;
             }
         }

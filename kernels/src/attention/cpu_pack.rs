@@ -9,7 +9,13 @@ use crate::cpu::{host::Element, pack};
 ///
 /// # Safety
 /// `k_to` and `v_to` have the units that the shape says.
-pub(super) unsafe fn keys_and_values<T: Element>(shape: &Shape, k: &[T], v: &[T], k_to: *mut u32, v_to: *mut u32) {
+pub(super) unsafe fn keys_and_values<T: Element>(
+    shape: &Shape,
+    k: &[T],
+    v: &[T],
+    k_to: *mut u32,
+    v_to: *mut u32,
+) {
     let (width, keys) = (shape.width, k.len() / shape.width);
     // SAFETY: the caller's promise; rows are within the slices.
     unsafe { pack::transpose(k.as_ptr(), width, keys, width, k_to, KEYS) };

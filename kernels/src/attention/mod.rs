@@ -15,14 +15,20 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-/// The widest head that the kernels take.
-pub const MAX_HEAD_WIDTH: usize = 256;
+/// The widest head that the kernels take: the single head of a video autoencoder's middle block.
+pub const MAX_HEAD_WIDTH: usize = 1024;
 
 /// softmax(scale·q·kᵀ + key_bias)·v: `[B, H, Sq, D]` in q's dtype.
 ///
 /// Sq and Sk are any lengths of at least 1, D at most [`MAX_HEAD_WIDTH`]; q, k and v share dtype and device.
 /// A query whose every score is −∞ gets zeros.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f32, key_bias: Option<&Tensor>) -> Result<Tensor> {
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    scale: f32,
+    key_bias: Option<&Tensor>,
+) -> Result<Tensor> {
     Ok(attention_with_lse(q, k, v, scale, key_bias)?.0)
 }
 
@@ -46,7 +52,11 @@ pub fn attention_with_lse(
         check::shape("attention", "key_bias", bias, &[keys])?;
     }
     if queries == 0 || keys == 0 || width == 0 || width > MAX_HEAD_WIDTH {
-        bail!("attention: needs Sq, Sk ≥ 1 and 1 ≤ D ≤ {MAX_HEAD_WIDTH}, got q {:?}, k {:?}", q.dims(), k.dims());
+        bail!(
+            "attention: needs Sq, Sk ≥ 1 and 1 ≤ D ≤ {MAX_HEAD_WIDTH}, got q {:?}, k {:?}",
+            q.dims(),
+            k.dims()
+        );
     }
     match crate::cpu::level() {
         level if q.device().is_cpu() && level > Level::Reference => {

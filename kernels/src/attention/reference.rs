@@ -19,7 +19,8 @@ pub(super) fn attention_with_lse(
     let values = v.to_dtype(DType::F32)?.contiguous()?;
     let (mut outputs, mut lses) = (Vec::new(), Vec::new());
     for start in (0..queries).step_by(block) {
-        let rows = q.narrow(2, start, block.min(queries - start))?.to_dtype(DType::F32)?.contiguous()?;
+        let rows =
+            q.narrow(2, start, block.min(queries - start))?.to_dtype(DType::F32)?.contiguous()?;
         let mut scores = (rows.matmul(&transposed)? * f64::from(scale))?;
         if let Some(bias) = key_bias {
             scores = scores.broadcast_add(bias)?;

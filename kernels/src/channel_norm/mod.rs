@@ -23,7 +23,9 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor, silu: bool) -> Result<Tensor> {
     check::compute_dtype(OP, x.dtype())?;
     check::shape(OP, "gamma", gamma, &[channels])?;
     match level() {
-        level if x.device().is_cpu() && level > Level::Reference => cpu::channel_norm(level, x, gamma, silu),
+        level if x.device().is_cpu() && level > Level::Reference => {
+            cpu::channel_norm(level, x, gamma, silu)
+        }
         _ => reference::channel_norm(x, &gamma.to_dtype(DType::F32)?, silu),
     }
 }

@@ -41,10 +41,10 @@ impl Phase {
         geometry: &Geometry,
         taps: Vec<[usize; 3]>,
         place: [usize; 2],
-        at: impl Fn(usize, usize, usize) -> f32,
-    ) -> Result<Self> {
-        let panels = Panels::new::<T>(level, taps.len(), geometry.inputs, geometry.outputs, at)?;
-        Ok(Self { panels, taps, place })
+        at: impl Fn(usize, usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let panels = Panels::new::<T>(level, taps.len(), geometry.inputs, geometry.outputs, at);
+        Self { panels, taps, place }
     }
 }
 
@@ -91,8 +91,14 @@ impl Packing {
     }
 
     /// The widest and tallest band that stays within the cache and leaves a few tasks for every core.
-    fn choose<T: Element>(geometry: &Geometry, frames: usize, [_, height, width]: [usize; 3]) -> Self {
-        let fits = |band: usize, columns: usize| Self::with::<T>(geometry, band, columns).units(geometry) <= PACKED;
+    fn choose<T: Element>(
+        geometry: &Geometry,
+        frames: usize,
+        [_, height, width]: [usize; 3],
+    ) -> Self {
+        let fits = |band: usize, columns: usize| {
+            Self::with::<T>(geometry, band, columns).units(geometry) <= PACKED
+        };
         let mut columns = width.min(COLUMNS);
         while columns > 48 && !fits(1, columns) {
             columns = (columns / 2).next_multiple_of(12);
@@ -133,19 +139,32 @@ impl Weights {
         let taps = (0..count).map(|tap| [tap / (kh * kw), tap / kw % kh, tap % kw]).collect();
         let phase = Phase::new::<T>(level, geometry, taps, [0, 0], |tap, input, output| {
             values[(output * geometry.inputs + input) * count + tap]
-        })?;
-        Ok(Self { level, phases: vec![phase], bias: bias.map(host::floats).transpose()?.unwrap_or_default(), scale: 1 })
+        });
+        Ok(Self {
+            level,
+            phases: vec![phase],
+            bias: bias.map(host::floats).transpose()?.unwrap_or_default(),
+            scale: 1,
+        })
     }
 
-    /// `output` is the shape of what one phase computes.
+    /// `output` is the shape of what one phase computes; `added` has the shape of the result.
     pub(super) fn forward<T: Element>(
         &self,
         frames: &[&Tensor],
         clip: Clip,
         geometry: &Geometry,
         output: [usize; 3],
+        added: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let parts: Vec<Tensor> = frames.iter().map(|part| part.contiguous()).collect::<Result<_>>()?;
+        let added = added.map(Tensor::contiguous).transpose()?;
+        let added_storage = added.as_ref().map(Tensor::storage_and_layout);
+        let added = match &added_storage {
+            Some((storage, layout)) => Some(host::slice::<T>(storage, layout)?),
+            None => None,
+        };
+        let parts: Vec<Tensor> =
+            frames.iter().map(|part| part.contiguous()).collect::<Result<_>>()?;
         let storages: Vec<_> = parts.iter().map(Tensor::storage_and_layout).collect();
         let size = clip.height * clip.width * geometry.inputs;
         // Frame t of sample b, whatever tensor it lies in.
@@ -153,15 +172,16 @@ impl Weights {
         for b in 0..clip.batch {
             for ((storage, layout), part) in storages.iter().zip(&parts) {
                 let count = part.dim(1)?;
-                let sample = &host::slice::<T>(storage, layout)?[b * count * size..(b + 1) * count * size];
+                let sample =
+                    &host::slice::<T>(storage, layout)?[b * count * size..(b + 1) * count * size];
                 sources.extend(sample.chunks_exact(size.max(1)));
             }
         }
 
         let [out_frames, height, width] = output;
         let all = clip.batch * out_frames;
-        let mut result =
-            Output::<T>::new(all * height * width * self.scale * self.scale * geometry.outputs);
+        let size_out = height * width * self.scale * self.scale * geometry.outputs;
+        let mut result = Output::<T>::new(all * size_out);
         let to = result.shared();
         let packing = Packing::choose::<T>(geometry, all, output);
         let offsets: Vec<Vec<usize>> =
@@ -171,7 +191,8 @@ impl Weights {
         let scratch = packing.units(geometry) + 12 + 12 * 2 * pack::lanes(self.level);
 
         (0..all * bands * chunks).into_par_iter().for_each(|task| {
-            let (frame, band, chunk) = (task / (bands * chunks), task / chunks % bands, task % chunks);
+            let (frame, band, chunk) =
+                (task / (bands * chunks), task / chunks % bands, task % chunks);
             let first = frame / out_frames * clip.frames + frame % out_frames * geometry.stride[0];
             let (row, column) = (band * packing.band, chunk * packing.columns);
             let job = Band {
@@ -183,14 +204,16 @@ impl Weights {
                 input: [clip.height, clip.width],
                 rows: row..height.min(row + packing.band),
                 columns: column..width.min(column + packing.columns),
-                to: to.at(frame * height * width * self.scale * self.scale * geometry.outputs),
+                to: to.at(frame * size_out),
+                added: added.map(|added| added[frame * size_out..].as_ptr()),
                 width,
             };
             // SAFETY: the level is the machine's at most, the scratch is as large as the packing says, and each task
             // writes its own pixels.
             host::with_scratch(scratch, |scratch| unsafe { dispatch(self.level, (job, scratch)) });
         });
-        let shape = (clip.batch, out_frames, height * self.scale, width * self.scale, geometry.outputs);
+        let shape =
+            (clip.batch, out_frames, height * self.scale, width * self.scale, geometry.outputs);
         // SAFETY: tasks and phases cover every pixel.
         unsafe { result.finish(shape) }
     }
@@ -201,7 +224,11 @@ impl Weights {
 pub(super) fn overlap(start: isize, step: usize, count: usize, length: usize) -> [usize; 3] {
     let before = if start < 0 { start.unsigned_abs().div_ceil(step).min(count) } else { 0 };
     let first = start + (before * step) as isize;
-    let inside = if first < length as isize { (length - first as usize).div_ceil(step).min(count - before) } else { 0 };
+    let inside = if first < length as isize {
+        (length - first as usize).div_ceil(step).min(count - before)
+    } else {
+        0
+    };
     [before, inside, count - before - inside]
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Activation,
     cpu::{
-        epilogue::Epilogue,
+        epilogue::{Epilogue, Place},
         host::Element,
         pack,
         simd::{Simd, Work},
@@ -34,6 +34,8 @@ pub(super) struct Band<'a, T> {
     pub(super) columns: Range<usize>,
     /// The output frame.
     pub(super) to: *mut T,
+    /// The same frame of what is added.
+    pub(super) added: Option<*const T>,
     /// Columns of the whole output, before scaling.
     pub(super) width: usize,
 }
@@ -64,17 +66,29 @@ impl<T: Element> Work for (Band<'_, T>, *mut u32) {
                     let mut row = 0;
                     while row < job.rows.len() {
                         let pixels = (job.rows.start + row) * scale + phase.place[0];
-                        let line = job.to.add(pixels * job.width * step + phase.place[1] * geometry.outputs);
+                        let line = pixels * job.width * step + phase.place[1] * geometry.outputs;
                         let a = scratch.add(row * geometry.stride[1] * packing.row_units(geometry));
                         let mut column = 0;
                         while column < job.columns.len() {
                             let left = job.columns.len() - column;
-                            let operands =
-                                Tile { a: a.add(column), offsets, b: panel.b, sums, ldc, accumulate: false };
+                            let operands = Tile {
+                                a: a.add(column),
+                                offsets,
+                                b: panel.b,
+                                sums,
+                                ldc,
+                                accumulate: false,
+                            };
                             tile::<S, T>(left, panel.vectors, operands);
-                            let to = line.add((job.columns.start + column) * step + panel.first_column);
+                            let at =
+                                line + (job.columns.start + column) * step + panel.first_column;
+                            let place = Place {
+                                to: job.to.add(at),
+                                added: job.added.map(|added| added.add(at)),
+                                step,
+                            };
                             let shape = (left.min(S::ROWS), panel.columns);
-                            epilogue.finish::<S, T>(sums, ldc, shape, panel.first_column, to, step);
+                            epilogue.finish::<S, T>(sums, ldc, shape, panel.first_column, place);
                             column += tile_rows::<S>(left);
                         }
                         row += 1;
@@ -110,8 +124,11 @@ unsafe fn pack_input<T: Element>(job: &Band<'_, T>, scratch: *mut u32) {
                         .add((frame_index * packing.rows + row) * row_units)
                         .add(residue * packing.depth * packing.pixels);
                     let start = first_column + residue as isize;
-                    let [before, inside, after] =
-                        if y < 0 || y >= height as isize { [pixels, 0, 0] } else { overlap(start, sw, pixels, width) };
+                    let [before, inside, after] = if y < 0 || y >= height as isize {
+                        [pixels, 0, 0]
+                    } else {
+                        overlap(start, sw, pixels, width)
+                    };
                     if before + after > 0 {
                         for k in 0..packing.depth {
                             let line = to.add(k * packing.pixels);
@@ -123,7 +140,14 @@ unsafe fn pack_input<T: Element>(job: &Band<'_, T>, scratch: *mut u32) {
                         let x = (start + (before * sw) as isize) as usize;
                         let from = frame.as_ptr().add((y as usize * width + x) * geometry.inputs);
                         let stride = sw * geometry.inputs;
-                        pack::transpose(from, stride, inside, geometry.inputs, to.add(before), packing.pixels);
+                        pack::transpose(
+                            from,
+                            stride,
+                            inside,
+                            geometry.inputs,
+                            to.add(before),
+                            packing.pixels,
+                        );
                     }
                 }
             }

@@ -110,7 +110,9 @@ impl Conv3d {
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(weight, bias, compute)?)
             }
-            (level, DType::F32) => Kind::Cpu(cpu::Weights::plain::<f32>(level, weight, bias, &geometry)?),
+            (level, DType::F32) => {
+                Kind::Cpu(cpu::Weights::plain::<f32>(level, weight, bias, &geometry)?)
+            }
             (level, _) => Kind::Cpu(cpu::Weights::plain::<bf16>(level, weight, bias, &geometry)?),
         };
         Ok(Self { kind, geometry, compute, device: weight.device().clone() })
@@ -120,12 +122,37 @@ impl Conv3d {
     ///
     /// Each is `[B, Tᵢ, H, W, I]` in the compute dtype; returns `[B, (ΣTᵢ − kt)/st + 1, H', W', O]` in it.
     pub fn forward(&self, frames: &[&Tensor]) -> Result<Tensor> {
+        self.run(frames, None)
+    }
+
+    /// As [`Conv3d::forward`], plus `residual`, of the result's shape and dtype, rounded once.
+    pub fn forward_add(&self, frames: &[&Tensor], residual: &Tensor) -> Result<Tensor> {
+        self.run(frames, Some(residual))
+    }
+
+    fn run(&self, frames: &[&Tensor], added: Option<&Tensor>) -> Result<Tensor> {
         let clip = Clip::new("conv3d", frames, self.geometry.inputs, self.compute, &self.device)?;
         let output = self.geometry.output(clip.frames, clip.height, clip.width)?;
+        if let Some(added) = added {
+            let [t, h, w] = output;
+            check::shape(
+                "conv3d",
+                "residual",
+                added,
+                &[clip.batch, t, h, w, self.geometry.outputs],
+            )?;
+            check::dtype("conv3d", "residual", added, self.compute)?;
+        }
         match (&self.kind, self.compute) {
-            (Kind::Reference(weights), compute) => weights.forward(frames, &self.geometry, output, compute),
-            (Kind::Cpu(weights), DType::F32) => weights.forward::<f32>(frames, clip, &self.geometry, output),
-            (Kind::Cpu(weights), _) => weights.forward::<bf16>(frames, clip, &self.geometry, output),
+            (Kind::Reference(weights), compute) => {
+                weights.forward(frames, &self.geometry, output, added)?.to_dtype(compute)
+            }
+            (Kind::Cpu(weights), DType::F32) => {
+                weights.forward::<f32>(frames, clip, &self.geometry, output, added)
+            }
+            (Kind::Cpu(weights), _) => {
+                weights.forward::<bf16>(frames, clip, &self.geometry, output, added)
+            }
         }
     }
 }
@@ -140,7 +167,13 @@ struct Clip {
 }
 
 impl Clip {
-    fn new(op: &str, frames: &[&Tensor], channels: usize, compute: DType, device: &Device) -> Result<Self> {
+    fn new(
+        op: &str,
+        frames: &[&Tensor],
+        channels: usize,
+        compute: DType,
+        device: &Device,
+    ) -> Result<Self> {
         let Some(first) = frames.first() else { bail!("{op}: no frames given") };
         let (batch, _, height, width, _) = first.dims5()?;
         let mut total = 0;
@@ -149,7 +182,11 @@ impl Clip {
             check::shape(op, "frames", part, &[batch, count, height, width, channels])?;
             check::dtype(op, "frames", part, compute)?;
             if !part.device().same_device(device) {
-                bail!("{op}: the weights are on {:?}, `frames` on {:?}", device.location(), part.device().location());
+                bail!(
+                    "{op}: the weights are on {:?}, `frames` on {:?}",
+                    device.location(),
+                    part.device().location()
+                );
             }
             total += count;
         }

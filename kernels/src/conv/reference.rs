@@ -16,18 +16,20 @@ impl Weights {
         let (outputs, inputs, kt, kh, kw) = weight.dims5()?;
         // Rounded to the compute dtype, then held in F32: sums over taps are F32.
         let weight = weight.to_dtype(compute)?.to_dtype(DType::F32)?;
-        let by_tap = weight.reshape((outputs, inputs, kt * kh * kw))?.permute((2, 1, 0))?.contiguous()?;
+        let by_tap =
+            weight.reshape((outputs, inputs, kt * kh * kw))?.permute((2, 1, 0))?.contiguous()?;
         let taps = (0..kt * kh * kw).map(|tap| by_tap.get(tap)).collect::<Result<_>>()?;
         let bias = bias.map(|b| b.to_dtype(DType::F32)).transpose()?;
         Ok(Self { taps, bias })
     }
 
+    /// F32, not yet rounded to the compute dtype.
     pub(super) fn forward(
         &self,
         frames: &[&Tensor],
         geometry: &Geometry,
         output: [usize; 3],
-        compute: DType,
+        added: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Padding { top, bottom, left, right } = geometry.padding;
         let clip = Tensor::cat(frames, 1)?.to_dtype(DType::F32)?;
@@ -53,7 +55,11 @@ impl Weights {
             sums = sums.broadcast_add(bias)?;
         }
         let [t, h, w] = output;
-        sums.to_dtype(compute)?.reshape((batch, t, h, w, geometry.outputs))
+        let sums = sums.reshape((batch, t, h, w, geometry.outputs))?;
+        match added {
+            Some(added) => sums + added.to_dtype(DType::F32)?,
+            None => Ok(sums),
+        }
     }
 }
 

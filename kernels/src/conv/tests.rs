@@ -24,7 +24,9 @@ impl Case {
         let [kt, kh, kw] = self.kernel;
         let weight = random(&[self.outputs, self.input[4], kt, kh, kw], 2);
         let bias = random(&[self.outputs], 3);
-        with_level(level, || Conv3d::new(&weight, Some(&bias), self.stride, self.padding, dtype).unwrap())
+        with_level(level, || {
+            Conv3d::new(&weight, Some(&bias), self.stride, self.padding, dtype).unwrap()
+        })
     }
 
     fn run(&self, level: Level, dtype: DType) -> Tensor {
@@ -94,7 +96,8 @@ proptest! {
 fn the_autoencoders_shapes() {
     let same = Padding::all(1);
     let down = Padding { bottom: 1, right: 1, ..Padding::default() };
-    let case = |input, outputs, kernel, stride, padding| Case { input, outputs, kernel, stride, padding };
+    let case =
+        |input, outputs, kernel, stride, padding| Case { input, outputs, kernel, stride, padding };
     case([1, 3, 20, 300, 16], 16, [3, 3, 3], [1, 1, 1], same).check();
     case([1, 3, 6, 9, 384], 96, [3, 3, 3], [1, 1, 1], same).check();
     case([1, 3, 9, 14, 96], 3, [3, 3, 3], [1, 1, 1], same).check();
@@ -120,7 +123,8 @@ fn the_reference_follows_the_definition() {
         for (dt, dh, dw, i) in itertools(2, 3, 2, 2) {
             let (row, column) = (h * 2 + dh, v * 2 + dw);
             if (1..=5).contains(&row) && column < 6 {
-                sum += x[(((t + dt) * 5 + row - 1) * 6 + column) * 2 + i] * w[(((o * 2 + i) * 2 + dt) * 3 + dh) * 2 + dw];
+                sum += x[(((t + dt) * 5 + row - 1) * 6 + column) * 2 + i]
+                    * w[(((o * 2 + i) * 2 + dt) * 3 + dh) * 2 + dw];
             }
         }
         expected.push(sum);
@@ -130,14 +134,25 @@ fn the_reference_follows_the_definition() {
 }
 
 /// All index tuples, last fastest.
-fn itertools(a: usize, b: usize, c: usize, d: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+fn itertools(
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+) -> impl Iterator<Item = (usize, usize, usize, usize)> {
     (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
 }
 
 #[test]
 fn a_stream_equals_the_whole_clip() {
     let padding = Padding::all(1);
-    let case = Case { input: [2, 9, 7, 10, 12], outputs: 8, kernel: [3, 3, 3], stride: [1, 1, 1], padding };
+    let case = Case {
+        input: [2, 9, 7, 10, 12],
+        outputs: 8,
+        kernel: [3, 3, 3],
+        stride: [1, 1, 1],
+        padding,
+    };
     for dtype in [DType::F32, DType::BF16] {
         let x = random(&case.input, 1).to_dtype(dtype).unwrap();
         for level in levels() {
@@ -158,13 +173,44 @@ fn a_stream_equals_the_whole_clip() {
 }
 
 #[test]
+fn a_residual_is_added_before_rounding() {
+    let padding = Padding::all(1);
+    let case = Case {
+        input: [1, 3, 7, 30, 12],
+        outputs: 20,
+        kernel: [3, 3, 3],
+        stride: [1, 1, 1],
+        padding,
+    };
+    let run = |level, dtype| {
+        let x = random(&case.input, 1).to_dtype(dtype).unwrap();
+        let residual = random(&[1, 1, 7, 30, 20], 7).to_dtype(dtype).unwrap();
+        with_level(level, || case.layer(level, dtype).forward_add(&[&x], &residual).unwrap())
+    };
+    let (exact, plain) = (run(Level::Reference, DType::F32), run(Level::Reference, DType::BF16));
+    for level in levels() {
+        close(&run(level, DType::F32), &exact, 1e-6, level);
+        close_bf16(&run(level, DType::BF16), &plain, &exact, level);
+    }
+    let layer = case.layer(Level::Reference, DType::F32);
+    let error =
+        layer.forward_add(&[&random(&case.input, 1)], &random(&[1], 2)).unwrap_err().to_string();
+    assert!(error.contains("`residual`"), "{error}");
+}
+
+#[test]
 fn errors_name_the_operand() {
-    let layer = Conv3d::new(&random(&[4, 2, 3, 3, 3], 1), None, [1, 1, 1], Padding::all(1), DType::F32).unwrap();
+    let layer =
+        Conv3d::new(&random(&[4, 2, 3, 3, 3], 1), None, [1, 1, 1], Padding::all(1), DType::F32)
+            .unwrap();
     let frames = random(&[1, 2, 5, 5, 2], 2);
     let error = layer.forward(&[&frames]).unwrap_err().to_string();
     assert!(error.contains("3 frames"), "{error}");
     assert!(layer.forward(&[]).unwrap_err().to_string().contains("no frames"));
     let half = frames.to_dtype(DType::BF16).unwrap();
     assert!(layer.forward(&[&frames, &half]).unwrap_err().to_string().contains("must be F32"));
-    assert!(Conv3d::new(&random(&[4, 2, 3, 3, 3], 1), None, [1, 0, 1], Padding::all(1), DType::F32).is_err());
+    assert!(
+        Conv3d::new(&random(&[4, 2, 3, 3, 3], 1), None, [1, 0, 1], Padding::all(1), DType::F32)
+            .is_err()
+    );
 }

@@ -47,8 +47,13 @@ impl UpsampleConv2x {
         if let Some(bias) = bias {
             check::shape(OP, "bias", bias, &[outputs])?;
         }
-        let geometry =
-            Geometry { inputs, outputs, kernel: [1, 3, 3], stride: [1, 1, 1], padding: Padding::all(1) };
+        let geometry = Geometry {
+            inputs,
+            outputs,
+            kernel: [1, 3, 3],
+            stride: [1, 1, 1],
+            padding: Padding::all(1),
+        };
         let kind = match (level(), compute) {
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(&weight.unsqueeze(2)?, bias, compute)?)
@@ -61,15 +66,20 @@ impl UpsampleConv2x {
 
     /// x `[B, T, H, W, I]` in the compute dtype; returns `[B, T, 2H, 2W, O]` in it.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let clip = Clip::new("upsample_conv2x", &[x], self.geometry.inputs, self.compute, &self.device)?;
+        let clip =
+            Clip::new("upsample_conv2x", &[x], self.geometry.inputs, self.compute, &self.device)?;
         let source = [clip.frames, clip.height, clip.width];
         match (&self.kind, self.compute) {
             (Kind::Reference(weights), compute) => {
                 let output = [clip.frames, 2 * clip.height, 2 * clip.width];
-                weights.forward(&[&doubled(x)?], &self.geometry, output, compute)
+                weights.forward(&[&doubled(x)?], &self.geometry, output, None)?.to_dtype(compute)
             }
-            (Kind::Cpu(weights), DType::F32) => weights.forward::<f32>(&[x], clip, &self.geometry, source),
-            (Kind::Cpu(weights), _) => weights.forward::<bf16>(&[x], clip, &self.geometry, source),
+            (Kind::Cpu(weights), DType::F32) => {
+                weights.forward::<f32>(&[x], clip, &self.geometry, source, None)
+            }
+            (Kind::Cpu(weights), _) => {
+                weights.forward::<bf16>(&[x], clip, &self.geometry, source, None)
+            }
         }
     }
 }
@@ -92,10 +102,18 @@ fn phases<T: Element>(
         phases.push(cpu::Phase::new::<T>(level, geometry, taps, place, |tap, input, output| {
             let kernel = &values[(output * geometry.inputs + input) * 9..][..9];
             let rows = ENTRIES[py][tap / 2].iter();
-            rows.flat_map(|row| ENTRIES[px][tap % 2].iter().map(move |column| kernel[row * 3 + column])).sum()
-        })?);
+            rows.flat_map(|row| {
+                ENTRIES[px][tap % 2].iter().map(move |column| kernel[row * 3 + column])
+            })
+            .sum()
+        }));
     }
-    Ok(cpu::Weights { level, phases, bias: bias.map(host::floats).transpose()?.unwrap_or_default(), scale: 2 })
+    Ok(cpu::Weights {
+        level,
+        phases,
+        bias: bias.map(host::floats).transpose()?.unwrap_or_default(),
+        scale: 2,
+    })
 }
 
 /// Each pixel of x `[B, T, H, W, C]` as a 2×2 square: `[B, T, 2H, 2W, C]`.

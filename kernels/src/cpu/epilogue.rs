@@ -16,8 +16,19 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) activation: Activation,
 }
 
+/// Where a tile's sums go.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<T> {
+    /// The first row's first column.
+    pub(crate) to: *mut T,
+    /// The same element of a tensor of the result's shape that is added before rounding.
+    pub(crate) added: Option<*const T>,
+    /// From one row to the next.
+    pub(crate) step: usize,
+}
+
 impl Epilogue<'_> {
-    /// Finishes `rows`×`columns` sums, `ld` apart, whose first column is `first`: row r goes to `to + r·step`.
+    /// Finishes `rows`×`columns` sums, `ld` apart, whose first column is `first`, into `place`.
     ///
     /// # Safety
     /// As the methods of [`Simd`]; memory is there for what the shapes name.
@@ -28,8 +39,7 @@ impl Epilogue<'_> {
         ld: usize,
         (rows, columns): (usize, usize),
         first: usize,
-        to: *mut T,
-        step: usize,
+        place: Place<T>,
     ) {
         let mut c = 0;
         while c < columns {
@@ -42,7 +52,12 @@ impl Epilogue<'_> {
                 };
                 for r in 0..rows {
                     let sum = S::add(S::load(sums.add(r * ld + c)), bias);
-                    store::<S, T>(to.add(r * step + c), math::activate::<S>(self.activation, sum), count);
+                    let mut y = math::activate::<S>(self.activation, sum);
+                    let at = r * place.step + c;
+                    if let Some(added) = place.added {
+                        y = S::add(y, load::<S, T>(added.add(at), count));
+                    }
+                    store::<S, T>(place.to.add(at), y, count);
                 }
             }
             c += S::LANES;
@@ -59,7 +74,11 @@ pub(crate) unsafe fn store<S: Simd, T: Element>(to: *mut T, x: S::V, count: usiz
     // SAFETY: the caller's promise; T is F32 or BF16, told apart by its size in units.
     unsafe {
         if TypeId::of::<T>() == TypeId::of::<f32>() {
-            if count == S::LANES { S::store(to.cast(), x) } else { S::store_first(to.cast(), x, count) }
+            if count == S::LANES {
+                S::store(to.cast(), x);
+            } else {
+                S::store_first(to.cast(), x, count);
+            }
         } else if count == S::LANES {
             S::store_bf16(to.cast(), x);
         } else {

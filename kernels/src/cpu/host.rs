@@ -1,5 +1,8 @@
 //! Tensors in main memory as slices, and results written by several threads at once.
-#![expect(unsafe_code, reason = "results are written in disjoint parts by several threads, without being zeroed first")]
+#![expect(
+    unsafe_code,
+    reason = "results are written in disjoint parts by several threads, without being zeroed first"
+)]
 
 use candle_core::{DType, Device, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 use half::bf16;
@@ -29,7 +32,9 @@ impl Element for bf16 {
 /// The elements of a contiguous tensor in main memory.
 pub(crate) fn slice<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
     match (storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, end))) => Ok(&T::cpu_storage_as_slice(storage)?[start..end]),
+        (Storage::Cpu(storage), Some((start, end))) => {
+            Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+        }
         _ => bail!("a kernel's CPU path needs a contiguous tensor in main memory"),
     }
 }

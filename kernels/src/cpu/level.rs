@@ -15,14 +15,12 @@ pub enum Level {
     Avx512,
     /// As [`Level::Avx512`], and BF16 products in pairs (`vdpbf16ps`).
     Avx512Bf16,
-    /// As [`Level::Avx512Bf16`], and BF16 products on tiles (`tdpbf16ps`).
-    Amx,
 }
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Self; 6] =
-        [Self::Reference, Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
+    pub const ALL: [Self; 5] =
+        [Self::Reference, Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
 
     /// The name that `TESSERA_KERNELS` takes.
     pub fn name(self) -> &'static str {
@@ -32,7 +30,6 @@ impl Level {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512bf16",
-            Self::Amx => "amx",
         }
     }
 

@@ -15,14 +15,8 @@ pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// As the methods of [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
-    const COEFFICIENTS: [f32; 6] = [
-        1.339_887_4e-3,
-        9.618_437e-3,
-        5.550_332_5e-2,
-        2.402_264_8e-1,
-        6.931_472e-1,
-        1.0,
-    ];
+    const COEFFICIENTS: [f32; 6] =
+        [1.339_887_4e-3, 9.618_437e-3, 5.550_332_5e-2, 2.402_264_8e-1, 6.931_472e-1, 1.0];
     // SAFETY: the caller's promise.
     unsafe {
         // The constant comes first, so that a NaN in x stays.

@@ -1,6 +1,6 @@
 //! What this processor can do, and the parts that the CPU paths share.
 //!
-//! The level is found once. `TESSERA_KERNELS=reference|portable|avx2|avx512|avx512bf16|amx` may lower it for a whole
+//! The level is found once. `TESSERA_KERNELS=reference|portable|avx2|avx512|avx512bf16` may lower it for a whole
 //! run, [`with_level`] for one closure.
 
 mod level;

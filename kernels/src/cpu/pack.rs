@@ -4,11 +4,11 @@
 //! for every k the units of its columns. *k-major* blocks hold activations: for every k the units of all rows.
 #![expect(unsafe_code, reason = "writes into scratch memory through pointers")]
 
-use candle_core::Result;
+use rayon::prelude::*;
 
 use super::{
     Level,
-    host::{Element, Units},
+    host::{Element, Shared, Units},
     simd::{Simd, Work, dispatch},
 };
 
@@ -57,29 +57,31 @@ impl Panels {
         taps: usize,
         inputs: usize,
         columns: usize,
-        at: impl Fn(usize, usize, usize) -> f32,
-    ) -> Result<Self> {
+        at: impl Fn(usize, usize, usize) -> f32 + Sync,
+    ) -> Self {
         let lanes = lanes(level);
-        let depth = taps * inputs.div_ceil(T::PER_UNIT);
+        let tap_depth = inputs.div_ceil(T::PER_UNIT);
+        let depth = taps * tap_depth;
         let mut units = Units::zeroed(depth * columns.next_multiple_of(lanes));
-        let base = units.pointer_mut().cast::<T>();
-        let mut start = 0;
-        for first in (0..columns).step_by(2 * lanes) {
-            let width = (columns - first).next_multiple_of(lanes).min(2 * lanes);
-            for column in first..columns.min(first + width) {
-                for tap in 0..taps {
-                    for input in 0..inputs {
-                        let k = tap * (depth / taps) + input / T::PER_UNIT;
-                        let unit = start + k * width + (column - first);
-                        let value = T::rounded(at(tap, input, column));
-                        // SAFETY: unit < depth · columns rounded up to whole vectors, which is what was allocated.
-                        unsafe { base.add(unit * T::PER_UNIT + input % T::PER_UNIT).write(value) };
+        let base = Shared::new(units.pointer_mut().cast::<T>());
+        (0..columns.div_ceil(2 * lanes)).into_par_iter().for_each(|group| {
+            let first = group * 2 * lanes;
+            let count = (columns - first).min(2 * lanes);
+            let width = count.next_multiple_of(lanes);
+            for tap in 0..taps {
+                for input in 0..inputs {
+                    let row = first * depth + (tap * tap_depth + input / T::PER_UNIT) * width;
+                    for column in 0..count {
+                        let value = T::rounded(at(tap, input, first + column));
+                        let place = (row + column) * T::PER_UNIT + input % T::PER_UNIT;
+                        // SAFETY: the unit is below depth · columns in whole vectors, which is what was allocated, and
+                        // belongs to this group.
+                        unsafe { base.at(place).write(value) };
                     }
                 }
             }
-            start += depth * width;
-        }
-        Ok(Self { units, columns, depth, lanes })
+        });
+        Self { units, columns, depth, lanes }
     }
 
     /// Number of groups.
@@ -139,7 +141,12 @@ pub(crate) unsafe fn transpose<T: Element>(
         while r + 4 <= rows {
             let mut k = 0;
             while k + 4 <= whole {
-                let block = [quad(unit!(r, k)), quad(unit!(r + 1, k)), quad(unit!(r + 2, k)), quad(unit!(r + 3, k))];
+                let block = [
+                    quad(unit!(r, k)),
+                    quad(unit!(r + 1, k)),
+                    quad(unit!(r + 2, k)),
+                    quad(unit!(r + 3, k)),
+                ];
                 transpose_4x4(block, to.add(k * ld + r), ld);
                 k += 4;
             }

@@ -5,11 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{
-    epilogue::load,
-    host::Element,
-    simd::Simd,
-};
+use super::{epilogue::load, host::Element, simd::Simd};
 
 /// Elements that a task of a pointwise kernel takes.
 const ELEMENTS: usize = 32 * 1024;
@@ -17,7 +13,9 @@ const ELEMENTS: usize = 32 * 1024;
 /// Calls `work` with ranges that cover `rows` rows of `width` elements, on all cores.
 pub(crate) fn in_parallel(rows: usize, width: usize, work: impl Fn(Range<usize>) + Sync) {
     let each = (ELEMENTS / width.max(1)).max(1);
-    (0..rows.div_ceil(each)).into_par_iter().for_each(|task| work(task * each..rows.min((task + 1) * each)));
+    (0..rows.div_ceil(each))
+        .into_par_iter()
+        .for_each(|task| work(task * each..rows.min((task + 1) * each)));
 }
 
 /// Σ x of a row.
@@ -49,7 +47,11 @@ pub(crate) unsafe fn sum<S: Simd, T: Element>(x: *const T, width: usize) -> f32 
 /// # Safety
 /// As [`sum`].
 #[inline(always)]
-pub(crate) unsafe fn sum_of_squares<S: Simd, T: Element>(x: *const T, width: usize, centre: f32) -> f32 {
+pub(crate) unsafe fn sum_of_squares<S: Simd, T: Element>(
+    x: *const T,
+    width: usize,
+    centre: f32,
+) -> f32 {
     // SAFETY: the caller's promise.
     unsafe {
         let centre = S::splat(centre);

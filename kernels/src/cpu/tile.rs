@@ -107,7 +107,11 @@ unsafe fn sized<S: Simd, T: Element, const R: usize, const V: usize>(t: Tile<'_>
             for (r, row) in sums.iter_mut().enumerate() {
                 let x = S::splat(*a.add(r));
                 for (sum, column) in row.iter_mut().zip(columns) {
-                    *sum = if T::PER_UNIT == 2 { S::dot_pairs(x, column, *sum) } else { S::fma(x, column, *sum) };
+                    *sum = if T::PER_UNIT == 2 {
+                        S::dot_pairs(x, column, *sum)
+                    } else {
+                        S::fma(x, column, *sum)
+                    };
                 }
             }
             b = b.add(V * S::LANES);

@@ -12,7 +12,7 @@ use crate::{
     Activation,
     cpu::{
         Level,
-        epilogue::Epilogue,
+        epilogue::{Epilogue, Place},
         host::{self, Element, Output, Shared},
         pack::{self, Panels},
         simd::{Simd, Work, dispatch},
@@ -37,10 +37,16 @@ pub(super) struct Weights {
 
 impl Weights {
     /// `weight` `[N, K]`, `bias` `[N]`, for activations of type `T`.
-    pub(super) fn new<T: Element>(level: Level, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+    pub(super) fn new<T: Element>(
+        level: Level,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
         let values = host::floats(weight)?;
-        let panels = Panels::new::<T>(level, 1, inputs, outputs, |_, input, column| values[column * inputs + input])?;
+        let panels = Panels::new::<T>(level, 1, inputs, outputs, |_, input, column| {
+            values[column * inputs + input]
+        });
         let bias = bias.map(host::floats).transpose()?.unwrap_or_default();
         Ok(Self { level, panels, bias })
     }
@@ -50,7 +56,12 @@ impl Weights {
     }
 
     /// x `[M, K]`, contiguous, of type `T`; returns `[M, outputs]`.
-    pub(super) fn forward<T: Element>(&self, x: &Tensor, outputs: usize, activation: Activation) -> Result<Tensor> {
+    pub(super) fn forward<T: Element>(
+        &self,
+        x: &Tensor,
+        outputs: usize,
+        activation: Activation,
+    ) -> Result<Tensor> {
         let (rows, inputs) = x.dims2()?;
         let (storage, layout) = x.storage_and_layout();
         let x = host::slice::<T>(&storage, layout)?;
@@ -63,7 +74,11 @@ impl Weights {
         // Few rows: the panels are shared out too.
         let threads = rayon::current_num_threads();
         let ranges = (4 * threads).div_ceil(blocks.max(1)).clamp(1, self.panels.count());
-        let per_range = self.panels.count().div_ceil(ranges).min(if self.panels.depth() > DEPTH { 16 } else { usize::MAX });
+        let per_range = self.panels.count().div_ceil(ranges).min(if self.panels.depth() > DEPTH {
+            16
+        } else {
+            usize::MAX
+        });
         let ranges = self.panels.count().div_ceil(per_range);
         let ld = rows.min(block).next_multiple_of(12);
         let offsets: Vec<usize> = (0..slice).map(|k| k * ld).collect();
@@ -86,7 +101,9 @@ impl Weights {
             };
             // SAFETY: the level is the machine's at most; the scratch is as large as the job says; rows and panels of
             // tasks are disjoint.
-            host::with_scratch(job.scratch_units(), |scratch| unsafe { dispatch(self.level, (job, scratch)) });
+            host::with_scratch(job.scratch_units(), |scratch| unsafe {
+                dispatch(self.level, (job, scratch));
+            });
         });
         // SAFETY: the tasks cover every row and every panel.
         unsafe { result.finish((rows, outputs)) }
@@ -128,7 +145,8 @@ impl<T: Element> Work for (Job<'_, T>, *mut u32) {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (job, scratch) = self;
-        let (rows, ld, depth, width) = (job.rows.len(), job.ld, job.panels.depth(), job.panels.widest());
+        let (rows, ld, depth, width) =
+            (job.rows.len(), job.ld, job.panels.depth(), job.panels.widest());
         let one_slice = job.slices() == 1;
         // SAFETY: the packed block has `slice · ld` units, and the sums follow.
         let sums = unsafe { scratch.add(job.slice * ld) }.cast::<f32>();
@@ -149,7 +167,8 @@ impl<T: Element> Work for (Job<'_, T>, *mut u32) {
                 let mut row = 0;
                 while row < rows {
                     let left = rows - row;
-                    let place = if one_slice { 0 } else { ((index - job.range.start) * ld + row) * width };
+                    let place =
+                        if one_slice { 0 } else { ((index - job.range.start) * ld + row) * width };
                     // SAFETY: the tile reads up to `ld` rows of the block and the panel's units; sums have room for a
                     // tile; the result's rows and columns are the task's own.
                     unsafe {
@@ -164,9 +183,16 @@ impl<T: Element> Work for (Job<'_, T>, *mut u32) {
                         };
                         tile::<S, T>(left, panel.vectors, operands);
                         if k + units == depth {
-                            let to = job.to.at((job.rows.start + row) * job.outputs + panel.first_column);
+                            let at = (job.rows.start + row) * job.outputs + panel.first_column;
+                            let place = Place { to: job.to.at(at), added: None, step: job.outputs };
                             let shape = (left.min(S::ROWS), panel.columns);
-                            job.epilogue.finish::<S, T>(sums, ldc, shape, panel.first_column, to, job.outputs);
+                            job.epilogue.finish::<S, T>(
+                                sums,
+                                ldc,
+                                shape,
+                                panel.first_column,
+                                place,
+                            );
                         }
                     }
                     row += tile_rows::<S>(left);

@@ -56,7 +56,11 @@ impl Linear {
         check::dtype("linear", "x", x, self.compute)?;
         let (rows, width) = check::rows("linear", "x", x)?;
         if width != self.in_features {
-            candle_core::bail!("linear: `x` must have {} features, got {:?}", self.in_features, x.dims());
+            candle_core::bail!(
+                "linear: `x` must have {} features, got {:?}",
+                self.in_features,
+                x.dims()
+            );
         }
         let mut shape = x.dims().to_vec();
         if let Some(last) = shape.last_mut() {
@@ -65,8 +69,12 @@ impl Linear {
         let x = x.reshape((rows, width))?;
         let y = match (&self.kind, self.compute) {
             (Kind::Reference(weights), compute) => weights.forward(&x, activation, compute)?,
-            (Kind::Cpu(weights), DType::F32) => weights.forward::<f32>(&x, self.out_features, activation)?,
-            (Kind::Cpu(weights), _) => weights.forward::<half::bf16>(&x, self.out_features, activation)?,
+            (Kind::Cpu(weights), DType::F32) => {
+                weights.forward::<f32>(&x, self.out_features, activation)?
+            }
+            (Kind::Cpu(weights), _) => {
+                weights.forward::<half::bf16>(&x, self.out_features, activation)?
+            }
         };
         y.reshape(shape)
     }
@@ -89,4 +97,3 @@ impl Linear {
         }
     }
 }
-

@@ -19,7 +19,12 @@ impl Weights {
     }
 
     /// x `[M, K]` in the compute dtype; returns `[M, N]` in it.
-    pub(super) fn forward(&self, x: &Tensor, activation: Activation, compute: DType) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        activation: Activation,
+        compute: DType,
+    ) -> Result<Tensor> {
         let sums = if x.device().is_cpu() {
             // candle's CPU product refuses BF16.
             x.to_dtype(DType::F32)?.matmul(&self.transposed.to_dtype(DType::F32)?)?

@@ -10,11 +10,20 @@ use crate::{
     testing::{self, close, close_bf16, levels, random},
 };
 
-fn forward(level: Level, [m, k, n]: [usize; 3], bias: bool, activation: Activation, dtype: DType) -> Tensor {
+fn forward(
+    level: Level,
+    [m, k, n]: [usize; 3],
+    bias: bool,
+    activation: Activation,
+    dtype: DType,
+) -> Tensor {
     let x = random(&[m, k], 1).to_dtype(dtype).unwrap();
     let (weight, offsets) = (random(&[n, k], 2), random(&[n], 3));
     with_level(level, || {
-        Linear::new(&weight, bias.then_some(&offsets), dtype).unwrap().forward_with(&x, activation).unwrap()
+        Linear::new(&weight, bias.then_some(&offsets), dtype)
+            .unwrap()
+            .forward_with(&x, activation)
+            .unwrap()
     })
 }
 
@@ -48,7 +57,11 @@ fn depth_beyond_one_slice() {
         let plain = forward(Level::Reference, shape, true, Activation::None, dtype);
         for level in levels() {
             let fast = forward(level, shape, true, Activation::None, dtype);
-            if dtype == DType::F32 { close(&fast, &exact, 2e-6, level) } else { close_bf16(&fast, &plain, &exact, level) }
+            if dtype == DType::F32 {
+                close(&fast, &exact, 2e-6, level);
+            } else {
+                close_bf16(&fast, &plain, &exact, level);
+            }
         }
     }
 }
@@ -68,7 +81,8 @@ fn errors_name_the_operand() {
     let layer = Linear::new(&random(&[4, 8], 1), None, DType::BF16).unwrap();
     let error = layer.forward(&random(&[2, 8], 2)).unwrap_err().to_string();
     assert!(error.contains("`x` must be BF16, got F32"), "{error}");
-    let error = layer.forward(&random(&[2, 7], 2).to_dtype(DType::BF16).unwrap()).unwrap_err().to_string();
+    let error =
+        layer.forward(&random(&[2, 7], 2).to_dtype(DType::BF16).unwrap()).unwrap_err().to_string();
     assert!(error.contains("8 features"), "{error}");
     let bias = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
     assert!(Linear::new(&random(&[4, 8], 1), Some(&bias), DType::F32).is_err());

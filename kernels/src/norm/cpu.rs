@@ -75,8 +75,10 @@ impl<T: Element, O: Element> Work for NormRows<'_, T, O> {
                 let x = self.x.as_ptr().add(row * width);
                 let to = self.to.at(row * width);
                 let sample = row / self.rows_a_sample * width;
-                let (gains, offsets) = (self.norm.gains.as_ptr().add(sample), self.norm.offsets.as_ptr().add(sample));
-                let mean = if self.norm.centred { sum::<S, T>(x, width) / width as f32 } else { 0.0 };
+                let (gains, offsets) =
+                    (self.norm.gains.as_ptr().add(sample), self.norm.offsets.as_ptr().add(sample));
+                let mean =
+                    if self.norm.centred { sum::<S, T>(x, width) / width as f32 } else { 0.0 };
                 let variance = sum_of_squares::<S, T>(x, width, mean) / width as f32;
                 let factor = S::splat(1.0 / (variance + self.norm.eps as f32).sqrt());
                 let mean = S::splat(mean);
@@ -95,14 +97,24 @@ impl<T: Element, O: Element> Work for NormRows<'_, T, O> {
 }
 
 /// x + gate·y; gate holds one vector for all samples, one for each, or nothing.
-pub(super) fn gated_add(level: Level, x: &Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result<Tensor> {
+pub(super) fn gated_add(
+    level: Level,
+    x: &Tensor,
+    y: &Tensor,
+    gate: Option<&Tensor>,
+) -> Result<Tensor> {
     match y.dtype() {
         DType::F32 => typed_add::<f32>(level, x, y, gate),
         _ => typed_add::<bf16>(level, x, y, gate),
     }
 }
 
-fn typed_add<T: Element>(level: Level, x: &Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result<Tensor> {
+fn typed_add<T: Element>(
+    level: Level,
+    x: &Tensor,
+    y: &Tensor,
+    gate: Option<&Tensor>,
+) -> Result<Tensor> {
     let (x, y) = (x.contiguous()?, y.contiguous()?);
     let (_, _, width) = x.dims3()?;
     let ((xs, xl), (ys, yl)) = (x.storage_and_layout(), y.storage_and_layout());
@@ -117,7 +129,8 @@ fn typed_add<T: Element>(level: Level, x: &Tensor, y: &Tensor, gate: Option<&Ten
     let to = result.shared();
     rows::in_parallel(count, width, |rows| {
         let rows_a_sample = count / samples;
-        let job = AddRows { x: x_values, y: y_values, gates: &gates, width, rows_a_sample, rows, to };
+        let job =
+            AddRows { x: x_values, y: y_values, gates: &gates, width, rows_a_sample, rows, to };
         // SAFETY: the level is the machine's at most; each task writes its own rows.
         unsafe { dispatch(level, job) };
     });
@@ -155,6 +168,54 @@ impl<T: Element> Work for AddRows<'_, T> {
                 }
                 i += S::LANES;
             }
+        }
+    }
+}
+
+/// x + y of one dtype and shape.
+pub(super) fn add(level: Level, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    match x.dtype() {
+        DType::F32 => typed_sum::<f32>(level, x, y),
+        _ => typed_sum::<bf16>(level, x, y),
+    }
+}
+
+fn typed_sum<T: Element>(level: Level, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (x, y) = (x.contiguous()?, y.contiguous()?);
+    let ((xs, xl), (ys, yl)) = (x.storage_and_layout(), y.storage_and_layout());
+    let (x_values, y_values) = (host::slice::<T>(&xs, xl)?, host::slice::<T>(&ys, yl)?);
+    let mut result = Output::<T>::new(x_values.len());
+    let to = result.shared();
+    rows::in_parallel(x_values.len(), 1, |range| {
+        let to = to.at(range.start);
+        // SAFETY: the level is the machine's at most; each task writes its own elements.
+        unsafe { dispatch(level, Sum { x: &x_values[range.clone()], y: &y_values[range], to }) };
+    });
+    // SAFETY: the tasks cover every element.
+    unsafe { result.finish(x.shape()) }
+}
+
+struct Sum<'a, T> {
+    x: &'a [T],
+    y: &'a [T],
+    to: *mut T,
+}
+
+impl<T: Element> Work for Sum<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut i = 0;
+        while i < self.x.len() {
+            let count = S::LANES.min(self.x.len() - i);
+            // SAFETY: elements i..i + count of x, y and the result.
+            unsafe {
+                let x = load::<S, T>(self.x.as_ptr().add(i), count);
+                let y = load::<S, T>(self.y.as_ptr().add(i), count);
+                store::<S, T>(self.to.add(i), S::add(x, y), count);
+            }
+            i += S::LANES;
         }
     }
 }

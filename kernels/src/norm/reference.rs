@@ -21,7 +21,13 @@ pub(super) fn layer_norm_modulate(
     normalised(x, eps)?.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(&shift)?.to_dtype(out)
 }
 
-pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, out: DType) -> Result<Tensor> {
+pub(super) fn layer_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+    out: DType,
+) -> Result<Tensor> {
     normalised(x, eps)?.broadcast_mul(weight)?.broadcast_add(bias)?.to_dtype(out)
 }
 
@@ -37,4 +43,8 @@ pub(super) fn gated_add(x: &Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result
         Some(gate) => x + y.broadcast_mul(&gate.unsqueeze(1)?)?,
         None => x + y,
     }
+}
+
+pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    (x.to_dtype(DType::F32)? + y.to_dtype(DType::F32)?)?.to_dtype(x.dtype())
 }

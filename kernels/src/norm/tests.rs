@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use proptest::prelude::*;
 
-use super::{gated_add, layer_norm, layer_norm_modulate, rms_norm};
+use super::{add, gated_add, layer_norm, layer_norm_modulate, rms_norm};
 use crate::{
     cpu::{Level, with_level},
     testing::{self, close, close_bf16, levels, random},
@@ -27,6 +27,7 @@ fn all(level: Level, [b, s, c]: [usize; 3], dtype: DType, each: bool) -> Vec<Ten
             rms_norm(&y, &weight.to_dtype(dtype).unwrap(), EPS, dtype).unwrap(),
             gated_add(x.clone(), &y, Some(&vector(7))).unwrap(),
             gated_add(x, &y, None).unwrap(),
+            add(&y, &y).unwrap(),
         ]
     })
 }
@@ -58,7 +59,9 @@ proptest! {
 fn one_vector_beside_one_for_each_sample() {
     let x = random(&[3, 5, 20], 1);
     let (scale, shift) = (random(&[20], 2), random(&[3, 20], 3));
-    let run = |level| with_level(level, || layer_norm_modulate(&x, &scale, &shift, EPS, DType::F32).unwrap());
+    let run = |level| {
+        with_level(level, || layer_norm_modulate(&x, &scale, &shift, EPS, DType::F32).unwrap())
+    };
     for level in levels() {
         close(&run(level), &run(Level::Reference), 1e-6, level);
     }
@@ -68,9 +71,17 @@ fn one_vector_beside_one_for_each_sample() {
 fn errors_name_the_operand() {
     let x = random(&[2, 3, 8], 1);
     let wrong = random(&[7], 2);
-    let error = layer_norm_modulate(&x, &random(&[8], 3), &wrong, EPS, DType::F32).unwrap_err().to_string();
+    let error =
+        layer_norm_modulate(&x, &random(&[8], 3), &wrong, EPS, DType::F32).unwrap_err().to_string();
     assert!(error.contains("`shift`"), "{error}");
     assert!(rms_norm(&x, &wrong, EPS, DType::F32).is_err());
-    assert!(gated_add(x.clone(), &random(&[2, 3, 7], 4), None).unwrap_err().to_string().contains("`y`"));
-    assert!(gated_add(x.to_dtype(DType::BF16).unwrap(), &x, None).unwrap_err().to_string().contains("`x`"));
+    assert!(
+        gated_add(x.clone(), &random(&[2, 3, 7], 4), None).unwrap_err().to_string().contains("`y`")
+    );
+    assert!(
+        gated_add(x.to_dtype(DType::BF16).unwrap(), &x, None)
+            .unwrap_err()
+            .to_string()
+            .contains("`x`")
+    );
 }

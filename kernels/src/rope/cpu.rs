@@ -48,12 +48,12 @@ fn typed<T: Element>(
     let mut result = Output::<T>::new(values.len());
     let to = result.shared();
     rows::in_parallel(batch * tokens, width, |rows| {
-        let job = Rows {
+        let job = Tokens {
             x: values,
             weight: weight.as_deref(),
             eps: norm.map_or(0.0, |(_, eps)| eps as f32),
             tables: tables.as_ref().map(|(cos, sin)| (cos.as_slice(), sin.as_slice())),
-            tokens,
+            length: tokens,
             heads,
             head,
             rows,
@@ -67,13 +67,14 @@ fn typed<T: Element>(
     unsafe { result.finish((batch, heads, tokens, head)) }
 }
 
-struct Rows<'a, T> {
+struct Tokens<'a, T> {
     x: &'a [T],
     weight: Option<&'a [f32]>,
     eps: f32,
     /// cos and sin, `[S, D/2]`.
     tables: Option<(&'a [f32], &'a [f32])>,
-    tokens: usize,
+    /// S.
+    length: usize,
     heads: usize,
     head: usize,
     /// Rows of x, samples one after the other.
@@ -81,7 +82,7 @@ struct Rows<'a, T> {
     to: Shared<T>,
 }
 
-impl<T: Element> Work for (Rows<'_, T>, *mut u32) {
+impl<T: Element> Work for (Tokens<'_, T>, *mut u32) {
     type Output = ();
 
     #[inline(always)]
@@ -91,13 +92,14 @@ impl<T: Element> Work for (Rows<'_, T>, *mut u32) {
         // Each pair's cosine twice, and its sine with both signs: r·cos + swap(r)·sin is the rotation.
         let cosines = scratch.cast::<f32>();
         for row in job.rows {
-            let (sample, token) = (row / job.tokens, row % job.tokens);
+            let (sample, token) = (row / job.length, row % job.length);
             // SAFETY: rows of x, of the tables and of the result; the scratch has 2·D numbers.
             unsafe {
                 let sines = cosines.add(head);
                 if let Some((cos, sin)) = job.tables {
                     for pair in 0..head / 2 {
-                        let (c, s) = (cos[token * (head / 2) + pair], sin[token * (head / 2) + pair]);
+                        let (c, s) =
+                            (cos[token * (head / 2) + pair], sin[token * (head / 2) + pair]);
                         *cosines.add(2 * pair) = c;
                         *cosines.add(2 * pair + 1) = c;
                         *sines.add(2 * pair) = -s;
@@ -106,11 +108,14 @@ impl<T: Element> Work for (Rows<'_, T>, *mut u32) {
                 }
                 let x = job.x.as_ptr().add(row * width);
                 let factor = match job.weight {
-                    Some(_) => 1.0 / (sum_of_squares::<S, T>(x, width, 0.0) / width as f32 + job.eps).sqrt(),
+                    Some(_) => {
+                        1.0 / (sum_of_squares::<S, T>(x, width, 0.0) / width as f32 + job.eps)
+                            .sqrt()
+                    }
                     None => 1.0,
                 };
                 for h in 0..job.heads {
-                    let to = job.to.at(((sample * job.heads + h) * job.tokens + token) * head);
+                    let to = job.to.at(((sample * job.heads + h) * job.length + token) * head);
                     let mut i = 0;
                     while i < head {
                         let count = S::LANES.min(head - i);
@@ -120,8 +125,10 @@ impl<T: Element> Work for (Rows<'_, T>, *mut u32) {
                             r = S::mul(S::mul(r, S::splat(factor)), weight);
                         }
                         if job.tables.is_some() {
-                            let (cos, sin) =
-                                (load::<S, f32>(cosines.add(i), count), load::<S, f32>(sines.add(i), count));
+                            let (cos, sin) = (
+                                load::<S, f32>(cosines.add(i), count),
+                                load::<S, f32>(sines.add(i), count),
+                            );
                             r = S::fma(r, cos, S::mul(S::swap_pairs(r), sin));
                         }
                         store::<S, T>(to.add(i), r, count);
@@ -153,7 +160,13 @@ fn merged<T: Element>(x: &Tensor) -> Result<Tensor> {
             for h in 0..heads {
                 let from = &values[((sample * heads + h) * tokens + token) * head..][..head];
                 // SAFETY: each task writes its own rows, of heads · head elements.
-                unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.at((row * heads + h) * head), head) };
+                unsafe {
+                    std::ptr::copy_nonoverlapping(
+                        from.as_ptr(),
+                        to.at((row * heads + h) * head),
+                        head,
+                    );
+                };
             }
         }
     });

@@ -66,5 +66,9 @@ pub fn norm_rope_heads(
 pub fn merge_heads(x: &Tensor) -> Result<Tensor> {
     x.dims4()?;
     check::compute_dtype("merge_heads", x.dtype())?;
-    if x.device().is_cpu() && level() > Level::Reference { cpu::merge_heads(x) } else { reference::merge_heads(x) }
+    if x.device().is_cpu() && level() > Level::Reference {
+        cpu::merge_heads(x)
+    } else {
+        reference::merge_heads(x)
+    }
 }

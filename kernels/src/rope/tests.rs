@@ -14,12 +14,18 @@ fn tables(tokens: usize, head: usize) -> RopeTables {
     RopeTables { cos: angles.cos().unwrap(), sin: angles.sin().unwrap() }
 }
 
-fn run(level: Level, [b, s, heads, head]: [usize; 4], norm: bool, rope: bool, dtype: DType) -> Tensor {
+fn run(
+    level: Level,
+    [b, s, heads, head]: [usize; 4],
+    [norm, rope]: [bool; 2],
+    dtype: DType,
+) -> Tensor {
     let x = random(&[b, s, heads * head], 1).to_dtype(dtype).unwrap();
     let weight = random(&[heads * head], 2);
     let tables = tables(s, head);
     with_level(level, || {
-        norm_rope_heads(&x, norm.then_some((&weight, 1e-6)), heads, rope.then_some(&tables)).unwrap()
+        norm_rope_heads(&x, norm.then_some((&weight, 1e-6)), heads, rope.then_some(&tables))
+            .unwrap()
     })
 }
 
@@ -36,11 +42,11 @@ proptest! {
         rope: bool,
     ) {
         let shape = [b, s, heads, 2 * half];
-        let exact = run(Level::Reference, shape, norm, rope, DType::F32);
-        let plain = run(Level::Reference, shape, norm, rope, DType::BF16);
+        let exact = run(Level::Reference, shape, [norm, rope], DType::F32);
+        let plain = run(Level::Reference, shape, [norm, rope], DType::BF16);
         for level in levels() {
-            close(&run(level, shape, norm, rope, DType::F32), &exact, 1e-6, level);
-            close_bf16(&run(level, shape, norm, rope, DType::BF16), &plain, &exact, level);
+            close(&run(level, shape, [norm, rope], DType::F32), &exact, 1e-6, level);
+            close_bf16(&run(level, shape, [norm, rope], DType::BF16), &plain, &exact, level);
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) unsafe fn dispatch<W: Work>(level: Level, work: W) -> W::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the processor has these instructions.
-        Level::Avx512Bf16 | Level::Amx => unsafe { x86::Avx512Bf16::run(work) },
+        Level::Avx512Bf16 => unsafe { x86::Avx512Bf16::run(work) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx512 => unsafe { x86::Avx512::run(work) },
@@ -46,7 +46,6 @@ pub(crate) unsafe fn dispatch<W: Work>(level: Level, work: W) -> W::Output {
 ///
 /// # Safety
 /// Every method needs the level's instructions; loads and stores need as many elements as they name.
-#[expect(clippy::missing_safety_doc, reason = "said once, on the trait")]
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// LANES values.
     type V: Copy;

@@ -1,5 +1,9 @@
 //! Vectors of the x86-64 levels.
 #![expect(unsafe_code, reason = "each level's instructions are there only on some processors")]
+#![expect(
+    clippy::wildcard_imports,
+    reason = "the names of the instructions are the code; a list of them would say it twice"
+)]
 
 use std::arch::x86_64::*;
 
@@ -117,7 +121,11 @@ unsafe fn rounded_256(x: __m256) -> __m256i {
         let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
         let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
         let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
-        _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(quiet), nan))
+        _mm256_castps_si256(_mm256_blendv_ps(
+            _mm256_castsi256_ps(rounded),
+            _mm256_castsi256_ps(quiet),
+            nan,
+        ))
     }
 }
 
