@@ -153,7 +153,7 @@ fn running() -> [Arg; 3] {
 fn flag(setting: &'static Setting) -> Arg {
     let arg = Arg::new(setting.key)
         .help(setting.help)
-        .long_help(format!("{}\n[{}]", setting.help, allowed(setting)))
+        .long_help(long_help(setting))
         .help_heading(setting.section.to_string())
         .value_name(value_name(setting))
         .value_parser(parser(setting))
@@ -169,15 +169,16 @@ fn flag(setting: &'static Setting) -> Arg {
     if setting.key == "prompt" { arg } else { arg.long(setting.flag) }
 }
 
-/// `a whole number from 1 to 1000 steps; default: what suits the model`.
-fn allowed(setting: &Setting) -> String {
-    let mut text = setting.kind.to_string();
+/// The help with what is allowed below it: `[a whole number from 1 to 1000 steps; default: what suits the model]`.
+fn long_help(setting: &Setting) -> String {
+    let mut allowed = setting.kind.to_string();
     if !setting.unit.is_empty() && matches!(setting.kind, Kind::Int { .. } | Kind::Float { .. }) {
-        text = format!("{text} {}", setting.unit);
+        allowed = format!("{allowed} {}", setting.unit);
     }
-    match setting.default {
-        Preset::Text("") => text,
-        preset => format!("{text}; default: {preset}"),
+    match (setting.kind, setting.default) {
+        // That a text is a text needs no saying.
+        (Kind::Text, Preset::Text("")) => setting.help.to_owned(),
+        (_, preset) => format!("{}\n[{allowed}; default: {preset}]", setting.help),
     }
 }
 

@@ -124,24 +124,25 @@ fn dry_run(requests: &[Request], json: bool) -> anyhow::Result<Exit> {
     let mut planned = 0;
     let mut failures = Vec::new();
     for (index, request) in requests.iter().enumerate() {
-        let shown = Plan::resolve_with(request, &machine, &rates)
-            .map_err(anyhow::Error::from)
-            .and_then(|plan| {
-                if json {
-                    writeln!(out, "{}", serde_json::to_string(&plan)?)?;
-                } else {
-                    let gap = if index > 0 { "\n" } else { "" };
-                    writeln!(out, "{gap}{}", plan.to_string().trim_end())?;
-                }
-                Ok(plan.check_memory()?)
-            });
-        match shown {
-            Ok(()) => planned += 1,
-            Err(error) if failure::is_broken_pipe(&error) => return Err(error),
+        let plan = match Plan::resolve_with(request, &machine, &rates).map_err(anyhow::Error::from)
+        {
+            Ok(plan) => plan,
             Err(error) => {
                 failures.push(failure::exit_code(&error));
                 writeln!(io::stderr(), "tessera: {}", failure::message(&error))?;
+                continue;
             }
+        };
+        if json {
+            writeln!(out, "{}", serde_json::to_string(&plan)?)?;
+        } else {
+            let gap = if index > 0 { "\n" } else { "" };
+            writeln!(out, "{gap}{}", plan.to_string().trim_end())?;
+        }
+        // The plan has said in its own words that it does not fit; the code says it to scripts.
+        match plan.check_memory() {
+            Ok(()) => planned += 1,
+            Err(error) => failures.push(failure::exit_code(&error.into())),
         }
     }
     Ok(Exit::of_batch(planned, &failures))

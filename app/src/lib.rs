@@ -23,6 +23,7 @@ mod text;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
+use clap::error::{ContextKind, ErrorKind};
 pub use failure::{exit_code, is_broken_pipe, message};
 
 use crate::exit::Exit;
@@ -37,6 +38,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Ok(matches) => matches,
         Err(refusal) => {
             refusal.print()?;
+            if is_unquoted(&refusal) {
+                writeln!(io::stderr(), "\ntip: a prompt of several words needs quotes around it")?;
+            }
             return Ok(if refusal.use_stderr() { Exit::Usage } else { Exit::Success });
         }
     };
@@ -50,4 +54,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
             Ok(Exit::Success)
         }
     }
+}
+
+/// Whether clap stumbled over a bare word, as in `tessera generate a red ball`.
+fn is_unquoted(refusal: &clap::Error) -> bool {
+    let word = refusal.get(ContextKind::InvalidArg).map(ToString::to_string);
+    refusal.kind() == ErrorKind::UnknownArgument && word.is_some_and(|word| !word.starts_with('-'))
 }

@@ -1,8 +1,8 @@
 //! Progress for people, on standard error: one bar a phase on a terminal, plain lines elsewhere.
 //!
-//! Both show the same words. A bar moves with every event; lines come when a phase ends and, within a
-//! phase, at most once in ten seconds, so that a log of an hour's render stays a page long. Percent and
-//! time left are the engine's: it knows the phases to come, a bar knows only itself.
+//! Both show the same words. A bar moves with every event and leaves one line when its phase ends. Plain
+//! lines come when a phase ends and, within a phase, at most once in ten seconds, so that a log of an hour's
+//! render stays a page long. Percent and time left are the engine's: it knows the phases to come, a bar only itself.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -161,7 +161,7 @@ impl Bars {
     fn event(&mut self, event: &EventKind) {
         match *event {
             EventKind::PhaseStarted { phase, of } => {
-                let bar = self.multi.add(ProgressBar::new(of).with_style(moving()));
+                let bar = self.multi.add(ProgressBar::new(of).with_style(style()));
                 bar.set_prefix(label(phase));
                 // The clock of the bar goes on while a single step takes its minute.
                 bar.enable_steady_tick(Duration::from_millis(250));
@@ -171,13 +171,18 @@ impl Bars {
                 if let Some((running, bar)) =
                     self.running.take_if(|(running, _)| running.phase == phase)
                 {
-                    bar.set_style(ended());
-                    bar.finish_with_message(running.summary(elapsed_ms));
+                    self.retire(&bar);
+                    self.say(&format!("{:>12}: {}", label(phase), running.summary(elapsed_ms)));
                 }
             }
             ref last if last.is_last() => {
-                if let Some((_, bar)) = self.running.take() {
-                    bar.abandon_with_message("stopped");
+                if let Some((running, bar)) = self.running.take() {
+                    self.retire(&bar);
+                    self.say(&format!(
+                        "{:>12}: stopped at {} %",
+                        label(running.phase),
+                        running.percent()
+                    ));
                 }
             }
             ref other => {
@@ -192,24 +197,20 @@ impl Bars {
         }
     }
 
+    /// Takes a bar off the screen: what stays of a phase is a line, in its place among the other lines.
+    fn retire(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.multi.remove(bar);
+    }
+
     fn say(&self, text: &str) {
         self.multi.suspend(|| say(&mut io::stderr(), text));
     }
 }
 
-/// The look of a phase that runs.
-fn moving() -> ProgressStyle {
-    style("{prefix:>12} {bar:28} {percent:>3} %  {elapsed:>4}  {msg}")
-}
-
-/// The look of a phase that has ended.
-fn ended() -> ProgressStyle {
-    style("{prefix:>12} {bar:28}  done  {msg}")
-}
-
-/// The templates are constants of this file; a wrong one would fall back to indicatif's own look.
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
+/// The look of a bar. The template is a constant of this file; a wrong one would fall back to indicatif's own look.
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix:>12} {bar:28} {percent:>3} %  {elapsed:>4}  {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸·")
 }

@@ -128,7 +128,9 @@ impl Session {
             EventKind::FileWritten { file } => return self.show_file(file),
             EventKind::Failed { error, kept, .. } => {
                 self.progress.aside(|| complain(error));
-                self.show_kept(kept);
+                if !kept.is_empty() {
+                    self.show_kept(kept);
+                }
             }
             EventKind::Cancelled { kept } => {
                 self.progress.say("cancelled");

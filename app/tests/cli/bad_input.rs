@@ -11,6 +11,19 @@ fn empty_prompt() {
 }
 
 #[test]
+fn prompt_without_quotes() {
+    let studio = Studio::new();
+    studio
+        .tessera()
+        .arg("generate")
+        .arg("a")
+        .arg("ball")
+        .run()
+        .exits_with(2)
+        .says(&["needs quotes"]);
+}
+
+#[test]
 fn missing_file_of_prompts() {
     let studio = Studio::new();
     studio

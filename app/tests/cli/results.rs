@@ -47,8 +47,8 @@ fn a_folder_takes_the_clips_of_a_batch() {
 #[test]
 fn one_clip_that_fails_does_not_lose_the_others() {
     let studio = Studio::new();
-    // The second name is a folder that is not empty, which no file can replace.
-    studio.file("clip-s1.mp4/mine.txt", "mine");
+    // A folder that is not empty lies where the second clip's latents go; no file can replace it.
+    studio.file("clip-s1.latents.safetensors/mine.txt", "mine");
     let ran =
         studio.generate("a red ball").arg("--count=3").arg("--out=clip.mp4").run().exits_with(6);
     assert_eq!(ran.stdout(), "clip-s0.mp4\nclip-s2.mp4\n");
@@ -70,7 +70,7 @@ fn a_video_tells_its_settings_and_is_made_again_from_them() {
     studio.generate("a red ball").arg("--seed=7").arg("--out=clip.mp4").run().exits_with(0);
     let ran = studio.tessera().arg("inspect").arg("--json").arg("clip.mp4").run().exits_with(0);
     let told: Value = serde_json::from_str(&ran.stdout()).expect("JSON");
-    assert_eq!(told["request"]["seed"], 7, "{told}");
+    assert_eq!(told["embedded"]["request"]["seed"], 7, "{told}");
     studio
         .tessera()
         .arg("generate")
