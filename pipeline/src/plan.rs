@@ -6,6 +6,7 @@ pub mod defaults;
 mod display;
 pub mod files;
 mod memory;
+mod phases;
 pub mod rates;
 mod settled;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::{Geometry, Grid, Size};
 use tessera_models::text::{self, Tokenizer};
 
-use crate::events::Phase;
+use crate::events::{FileRole, Phase};
 use crate::machine::{Machine, dtype_name};
 use crate::request::{self, Request};
 use crate::settings::{self, Preset, Problem};
@@ -26,7 +27,7 @@ use crate::{Error, Result, bundled, latents};
 pub use files::PlannedFile;
 pub(crate) use memory::bytes;
 pub use memory::{MemoryPlan, Refusal};
-use rates::{Conditions, Rates};
+use rates::Rates;
 pub use settled::Settled;
 
 /// A request resolved for one clip on one machine.
@@ -90,6 +91,15 @@ pub struct PlannedPhase {
     pub is_measured: bool,
 }
 
+/// How much of a run is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// From the prompt to the file.
+    Whole,
+    /// From saved latents to the file.
+    Decode,
+}
+
 impl Plan {
     /// Resolves a request; times are guesses. See [`Plan::resolve_with`].
     pub fn resolve(request: &Request, machine: &Machine) -> Result<Self> {
@@ -106,15 +116,16 @@ impl Plan {
             return Err(Error::Settings(problems));
         }
         let folder = ModelFolder::open(&path)?;
-        Self::resolve_for(request, machine, rates, &folder)
+        Self::resolve_for(request, machine, rates, &folder, Extent::Whole)
     }
 
-    /// As [`Plan::resolve_with`], for a folder that is open already.
+    /// As [`Plan::resolve_with`], for a folder that is open already and for the part of the run that is wanted.
     pub fn resolve_for(
         request: &Request,
         machine: &Machine,
         rates: &Rates,
         folder: &ModelFolder,
+        extent: Extent,
     ) -> Result<Self> {
         let mut problems = settings::validate(request);
         if request.count.is_some_and(|count| count > 1) {
@@ -166,9 +177,9 @@ impl Plan {
         let forwards = settled.steps as u64 * if settled.is_guided() { 2 } else { 1 };
         let clip = cost::Clip {
             grid,
-            latent: [latent_shape[2] as u64, latent_shape[3] as u64, latent_shape[4] as u64],
-            text: [prompt_tokens as u64, negative_tokens.unwrap_or(0) as u64],
-            forwards,
+            latent: [latent_shape[2], latent_shape[3], latent_shape[4]],
+            text: [prompt_tokens, negative_tokens.unwrap_or(0)],
+            steps: settled.steps,
             dtype: settled.dtype,
             vae_dtype: settled.vae_dtype,
         };
@@ -179,10 +190,11 @@ impl Plan {
             fingerprint: folder.fingerprint().to_owned(),
             parameters: inspection.parameters,
         };
-        let weights = memory::Weights::of(&inspection, &settled);
-        let phases =
-            predict(folder, &settled, &clip, weights, (machine, rates), &model.fingerprint);
-        let files = files::planned(&settled, latent_shape);
+        let phases = phases::predict(folder, &settled, &clip, extent, (machine, rates));
+        let mut files = files::planned(&settled, latent_shape);
+        if extent == Extent::Decode {
+            files.retain(|file| file.what != FileRole::Latents);
+        }
         if named && settled.out.is_file() {
             warnings.push(format!("{} exists and will be replaced.", settled.out.display()));
         }
@@ -218,12 +230,6 @@ impl Plan {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Compares the phases' peaks with a machine again; for a plan whose phases were changed.
-    pub(crate) fn judge_memory(&mut self, machine: &Machine) -> Result<()> {
-        self.memory = MemoryPlan::new(&self.phases, machine, &self.settled()?);
-        Ok(())
     }
 
     /// The prediction of one phase.
@@ -336,42 +342,4 @@ fn check_initial(settled: &Settled, shape: [usize; 5]) -> Result<()> {
     let reason =
         format!("expected latents of shape {shape:?} for {}, got {:?}", settled.size, found.dims());
     Err(Error::Latents { path: path.clone(), reason })
-}
-
-/// Work, peak and time of each phase.
-fn predict(
-    folder: &ModelFolder,
-    settled: &Settled,
-    clip: &cost::Clip,
-    weights: memory::Weights,
-    (machine, rates): (&Machine, &Rates),
-    fingerprint: &str,
-) -> Vec<PlannedPhase> {
-    let work = cost::work(folder, clip);
-    let peaks = memory::peaks(weights, cost::activations(folder, clip), settled);
-    let pixels = (settled.size.width * settled.size.height * settled.size.frames) as f64;
-    let of_phase = |phase, work: f64, peak_bytes, dtype| {
-        let now = Conditions {
-            device: settled.device.clone(),
-            dtype: dtype_name(dtype).into(),
-            kernels: machine.kernels.clone(),
-            fingerprint: fingerprint.into(),
-        };
-        let measured = rates.measured(phase, &now);
-        let rate = measured.unwrap_or_else(|| rates::guess(phase, &now, machine.cores));
-        PlannedPhase {
-            phase,
-            work,
-            peak_bytes,
-            seconds: work / rate,
-            is_measured: measured.is_some(),
-        }
-    };
-    vec![
-        of_phase(Phase::EncodeText, work.encode_text, peaks.encode_text, settled.dtype),
-        of_phase(Phase::Load, weights.file_bytes as f64, peaks.load, settled.dtype),
-        of_phase(Phase::Denoise, work.denoise, peaks.denoise, settled.dtype),
-        of_phase(Phase::Decode, work.decode, peaks.decode, settled.vae_dtype),
-        of_phase(Phase::EncodeVideo, pixels, peaks.encode_video, settled.vae_dtype),
-    ]
 }

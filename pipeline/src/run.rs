@@ -18,10 +18,10 @@ use candle_core::Tensor;
 use tessera_models::folder::ModelFolder;
 
 use crate::engine::{Job, Studio};
-use crate::events::{FileRole, Phase, WrittenFile};
+use crate::events::{FileRole, WrittenFile};
 use crate::files::FileError;
 use crate::latents::{self, Description};
-use crate::plan::{Plan, Settled, files};
+use crate::plan::{Extent, Plan, Settled, files};
 use crate::receipt::{AttentionUse, Receipt, program};
 use crate::request::Request;
 use crate::resume::Changes;
@@ -35,7 +35,7 @@ pub(crate) fn generate(
     request: &Request,
 ) -> Result<Receipt> {
     job.check()?;
-    let (folder, plan, settled) = prepare(studio, job, request)?;
+    let (folder, plan, settled) = prepare(studio, job, request, Extent::Whole)?;
     preflight(&plan, &settled)?;
     let mut reused = Vec::new();
     let rows = text::rows(studio, job, &folder, &plan, &settled, &mut reused)?;
@@ -60,10 +60,7 @@ pub(crate) fn resume(
     let (saved, request) = crate::resume::request(path, changes)?;
     let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
     job.holds(WrittenFile { what: FileRole::Latents, path: path.to_path_buf(), bytes });
-    let (folder, mut plan, settled) = prepare_as(studio, job, &request, |plan| {
-        plan.phases.retain(|phase| !matches!(phase.phase, Phase::EncodeText | Phase::Denoise));
-        plan.files.retain(|file| file.what != FileRole::Latents);
-    })?;
+    let (folder, plan, settled) = prepare(studio, job, &request, Extent::Decode)?;
     if let Some(description) = &saved.description
         && description.fingerprint != plan.model.fingerprint
     {
@@ -79,25 +76,16 @@ pub(crate) fn resume(
     preflight(&plan, &settled)?;
     let mut reused = Vec::new();
     load::models(studio, job, &folder, &plan, &settled, false, &mut reused)?;
-    plan.negative_tokens = plan.negative_tokens.filter(|_| settled.is_guided());
     let receipt = show(studio, job, &plan, &settled, &saved.latents, (Vec::new(), reused))?;
     finish::keep(studio, job, receipt)
 }
 
+/// Opens the folder, resolves the request, tells the plan and refuses what does not fit.
 fn prepare(
     studio: &mut Studio,
     job: &mut Job<'_>,
     request: &Request,
-) -> Result<(ModelFolder, Plan, Settled)> {
-    prepare_as(studio, job, request, |_| ())
-}
-
-/// Opens the folder, resolves the request, tells the plan and refuses what does not fit.
-fn prepare_as(
-    studio: &mut Studio,
-    job: &mut Job<'_>,
-    request: &Request,
-    change: impl FnOnce(&mut Plan),
+    extent: Extent,
 ) -> Result<(ModelFolder, Plan, Settled)> {
     if let Some(out) = request.out.as_ref().filter(|out| files::is_written_as_folder(out)) {
         std::fs::create_dir_all(out)
@@ -106,9 +94,7 @@ fn prepare_as(
     let path = request.model.clone().map_or_else(bundled::model, Ok)?;
     let folder = ModelFolder::open(&path)?;
     let machine = studio.machine();
-    let mut plan = Plan::resolve_for(request, &machine, &studio.rates(), &folder)?;
-    change(&mut plan);
-    plan.judge_memory(&machine)?;
+    let plan = Plan::resolve_for(request, &machine, &studio.rates(), &folder, extent)?;
     job.planned(&plan);
     plan.check_memory()?;
     if let Some(refusal) = &plan.memory.refusal {

@@ -14,7 +14,7 @@ const LN: [f32; 9] = [
     -1.666_805_8e-1,
     0.200_007_14,
     -2.499_999_4e-1,
-    0.333_333_31,
+    0.333_333_3,
 ];
 /// ln 2 in two parts, the larger one short so that its product with a small integer is exact.
 const LN_2_LOW: f32 = -2.121_944_4e-4;

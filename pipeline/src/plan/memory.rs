@@ -3,9 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tessera_models::folder::Inspection;
 
-use super::cost::Activations;
+use super::cost::Bytes;
 use super::{PlannedPhase, Settled};
 use crate::events::Phase;
 use crate::machine::Machine;
@@ -14,30 +13,6 @@ use crate::machine::Machine;
 const PROGRAM: u64 = 80 << 20;
 /// Decoded frames that wait for the video encoder, and what the encoder looks ahead, in frames.
 const FRAMES_IN_ENCODER: u64 = 64;
-
-/// Bytes of weights in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Weights {
-    transformer: u64,
-    vae: u64,
-    /// Of the transformer and the VAE on disk: what loading reads.
-    pub(super) file_bytes: u64,
-}
-
-impl Weights {
-    pub(super) fn of(inspection: &Inspection, settled: &Settled) -> Self {
-        let part = |name: &str| inspection.parts.iter().find(|part| part.component == name);
-        let numbers = |name: &str| part(name).map_or(0, |part| part.parameters);
-        let bytes = |name: &str| part(name).map_or(0, |part| part.bytes);
-        let (size, vae_size) =
-            (settled.dtype.size_in_bytes() as u64, settled.vae_dtype.size_in_bytes() as u64);
-        Self {
-            transformer: numbers("transformer") * size,
-            vae: numbers("vae") * vae_size,
-            file_bytes: bytes("transformer") + bytes("vae"),
-        }
-    }
-}
 
 /// Peak bytes by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +25,15 @@ pub(super) struct Peaks {
 }
 
 /// The text encoder is gone before the transformer comes; the transformer stays for the next clip.
-pub(super) fn peaks(weights: Weights, activations: Activations, settled: &Settled) -> Peaks {
+pub(super) fn peaks(bytes: &Bytes, settled: &Settled) -> Peaks {
     let frame = (settled.size.width * settled.size.height) as u64 * 3;
     let encoder = frame * FRAMES_IN_ENCODER.min(settled.size.frames as u64);
-    let resident = PROGRAM + weights.transformer + weights.vae;
+    let resident = PROGRAM + bytes.transformer + bytes.decoder;
     Peaks {
-        encode_text: PROGRAM + activations.encode_text,
-        load: resident + weights.transformer / 50, // one tensor as read, before it is converted and packed
-        denoise: resident + activations.denoise,
-        decode: resident + activations.decode + encoder,
+        encode_text: PROGRAM + bytes.encode_text,
+        load: resident + bytes.transformer / 50, // one tensor as read, before it is converted and packed
+        denoise: resident + bytes.denoise,
+        decode: resident + bytes.decode + encoder,
         encode_video: resident + encoder,
     }
 }

@@ -1,3 +1,12 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+use tessera_models::folder::TextConfig;
+use tessera_models::wan::{TransformerConfig, VaeConfig, transformer_tensors, vae_tensors};
+use tessera_models::weights::Expected;
+
+use super::rates::Conditions;
 use super::*;
 use crate::machine::Memory;
 
@@ -125,4 +134,91 @@ fn earlier_runs_make_times_measured() {
     assert!(denoise.is_measured);
     assert!((denoise.seconds - denoise.work / 1e12).abs() < 1e-9);
     assert!(!plan.phase(Phase::Decode).unwrap().is_measured);
+}
+
+/// A folder of the public 1.3B model with its real headers and no numbers: the files are holes of the right length.
+fn hollow_model(folder: &Path) {
+    let put = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        crate::files::write_atomically(&path, |file| {
+            std::io::Write::write_all(file, text.as_bytes())
+        })
+        .unwrap();
+    };
+    let bundled = bundled::model().unwrap();
+    for name in ["model_index.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json"]
+    {
+        put(name, &std::fs::read_to_string(bundled.join(name)).unwrap());
+    }
+    let transformer = TransformerConfig {
+        num_attention_heads: 12,
+        ffn_dim: 8960,
+        num_layers: 30,
+        ..TransformerConfig::default()
+    };
+    let text = TextConfig {
+        vocab_size: 256_384,
+        d_model: 4096,
+        num_heads: 64,
+        d_ff: 10_240,
+        num_layers: 24,
+        ..TextConfig::default()
+    };
+    put("transformer/config.json", &serde_json::to_string(&transformer).unwrap());
+    put("vae/config.json", "{}");
+    put("text_encoder/config.json", &serde_json::to_string(&text).unwrap());
+    let weights = "diffusion_pytorch_model.safetensors";
+    hollow_file(&folder.join("transformer").join(weights), &transformer_tensors(&transformer));
+    hollow_file(&folder.join("vae").join(weights), &vae_tensors(&VaeConfig::default()));
+    let text = tessera_models::text::expected(&text, |_| true);
+    hollow_file(&folder.join("text_encoder/model.safetensors"), &text);
+}
+
+fn hollow_file(path: &Path, tensors: &[Expected]) {
+    let mut end = 0;
+    let mut header = BTreeMap::new();
+    for tensor in tensors {
+        let begin = end;
+        end += 4 * tensor.shape.iter().product::<usize>();
+        let entry = json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [begin, end]});
+        header.insert(tensor.name.to_string(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    crate::files::write_atomically(path, |file| {
+        std::io::Write::write_all(file, &(header.len() as u64).to_le_bytes())?;
+        std::io::Write::write_all(file, &header)?;
+        file.set_len(8 + header.len() as u64 + end as u64)
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_public_small_model_is_planned_from_its_headers() {
+    let folder = tempfile::tempdir().unwrap();
+    hollow_model(folder.path());
+    let request = asked(|r| {
+        r.model = Some(folder.path().into());
+        r.dtype = Some("bf16".into());
+    });
+    let plan = Plan::resolve(&request, &machine(4 << 30)).unwrap();
+    assert_eq!((plan.size.width, plan.size.height, plan.size.frames), (832, 480, 81));
+    assert_eq!((plan.tokens, plan.forwards, plan.request.guidance), (32_760, 100, Some(5.0)));
+    let work = |phase| plan.phase(phase).unwrap().work;
+    // wan.md §7: 283 TFLOP a forward, of which the padded text is 12; decoding 13.5 TFLOP a latent frame.
+    assert!((265e14..283e14).contains(&work(Phase::Denoise)), "{:e}", work(Phase::Denoise));
+    assert!((200e12..285e12).contains(&work(Phase::Decode)), "{:e}", work(Phase::Decode));
+    let peak = |phase| plan.phase(phase).unwrap().peak_bytes;
+    assert!(
+        peak(Phase::EncodeText) < 2 << 30,
+        "the text encoder is streamed: {}",
+        peak(Phase::EncodeText)
+    );
+    assert!(
+        (3_000_000_000..5_000_000_000).contains(&peak(Phase::Denoise)),
+        "{}",
+        peak(Phase::Denoise)
+    );
+    let text = plan.check_memory().unwrap_err().to_string();
+    assert!(text.contains("4.3 GB are available") && text.contains("decode"), "{text}");
 }

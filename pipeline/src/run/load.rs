@@ -1,5 +1,6 @@
 //! Weights into memory, unless they are there from the job before.
 
+use tessera_models::cost::decoder_weight_bytes;
 use tessera_models::folder::ModelFolder;
 use tessera_models::wan::{WanDecoder, WanTransformer};
 
@@ -54,7 +55,7 @@ pub(super) fn models(
     }
     let transformer =
         seat.transformer.as_ref().map_or(0, |(_, transformer)| transformer.bytes() as u64);
-    seat.bytes = transformer + parts.decoder_bytes * settled.vae_dtype.size_in_bytes() as u64 / 2;
+    seat.bytes = transformer + decoder_weight_bytes(folder.vae_config(), settled.vae_dtype);
     if is_all_there {
         job.skip();
     }
@@ -66,19 +67,17 @@ pub(super) fn models(
 struct Shares {
     decoder: u64,
     transformer: u64,
-    /// The VAE's weights as if of two bytes each.
-    decoder_bytes: u64,
 }
 
 impl Shares {
     fn of(folder: &ModelFolder, with_transformer: bool) -> Self {
         let inspection = folder.inspect();
-        let part = |name: &str| inspection.parts.iter().find(|part| part.component == name);
-        let bytes = |name: &str| part(name).map_or(0, |part| part.bytes);
+        let bytes = |name: &str| {
+            inspection.parts.iter().find(|part| part.component == name).map_or(0, |part| part.bytes)
+        };
         let transformer = if with_transformer { bytes("transformer") } else { 0 };
         let all = (transformer + bytes("vae")).max(1);
         let decoder = PARTS * bytes("vae") / all;
-        let decoder_bytes = part("vae").map_or(0, |part| part.parameters * 2);
-        Self { decoder, transformer: PARTS - decoder, decoder_bytes }
+        Self { decoder, transformer: PARTS - decoder }
     }
 }
