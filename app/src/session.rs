@@ -4,7 +4,7 @@
 //! is told and the next one starts. The loop polls the interrupt between events: the first Ctrl-C cancels the
 //! running job, by its id, and starts none of those that wait.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -39,6 +39,7 @@ pub(crate) fn run(jobs: Vec<Job>, matches: &ArgMatches) -> anyhow::Result<Exit> 
         engine: Engine::start()?,
         progress: Progress::new(quiet),
         jsonl,
+        is_read_already: !quiet && io::stdout().is_terminal() && io::stderr().is_terminal(),
         cancelling: false,
     };
 
@@ -75,6 +76,8 @@ struct Session {
     engine: Engine,
     progress: Progress,
     jsonl: bool,
+    /// Standard output is the terminal on which progress names the files anyway.
+    is_read_already: bool,
     cancelling: bool,
 }
 
@@ -144,7 +147,7 @@ impl Session {
     /// The path of the clip is the result; what lies beside it is said.
     fn show_file(&mut self, file: &WrittenFile) -> io::Result<()> {
         self.progress.say(&format!("wrote {} ({})", file.path.display(), bytes(file.bytes)));
-        if file.what == FileRole::Video && !self.jsonl {
+        if file.what == FileRole::Video && !self.jsonl && !self.is_read_already {
             return self.progress.aside(|| writeln!(io::stdout(), "{}", file.path.display()));
         }
         Ok(())

@@ -2,9 +2,6 @@
 
 use crate::studio::Studio;
 
-/// The full-disk test makes a file system of its own, which only root may.
-const TMPFS_BYTES: &str = "size=64k";
-
 #[test]
 fn empty_prompt() {
     Studio::new().generate("").run().exits_with(2).says(&["prompt is empty", "such as"]);
@@ -201,37 +198,4 @@ fn resuming_what_is_no_latents_file() {
         .without_a_panic()
         .exits_with(2)
         .says(&["noise.safetensors"]);
-}
-
-#[test]
-fn full_disk() {
-    let studio = Studio::new();
-    let folder = studio.path("full");
-    std::fs::create_dir(&folder).expect("a folder");
-    let mount = |args: &[&str]| {
-        std::process::Command::new("mount")
-            .args(args)
-            .arg(&folder)
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
-    if !mount(&["-t", "tmpfs", "-o", TMPFS_BYTES, "tmpfs"]) {
-        eprintln!(
-            "full_disk: not run: mounting a tmpfs of {TMPFS_BYTES} needs root and a kernel that lets us"
-        );
-        return;
-    }
-    let ran = studio.generate("a red ball").path("--out", folder.join("clip.mp4")).run();
-    let left: Vec<_> = std::fs::read_dir(&folder)
-        .expect("it is mounted")
-        .flatten()
-        .map(|entry| entry.file_name())
-        .collect();
-    let unmounted = std::process::Command::new("umount")
-        .arg(&folder)
-        .status()
-        .is_ok_and(|status| status.success());
-    assert!(unmounted, "the tmpfs is ours");
-    ran.without_a_panic().exits_with(5).says(&["full"]);
-    assert!(!left.iter().any(|name| name == "clip.mp4"), "{left:?}");
 }

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod bad_model;
+mod full_disk;
 mod interrupted;
 mod model;
 mod results;
