@@ -3,6 +3,8 @@
 //! q `[B, H, Sq, D]`, k and v `[B, H, Sk, D]`, key_bias `[Sk]` F32 added to the scores of its key in natural-log units
 //! (ln p makes one key stand for p equal ones; −∞ hides it). Work: 4·B·H·Sq·Sk·D FLOP; traffic: q and the output
 //! once, k and v once per block of queries. Scores, softmax and sums are F32.
+//!
+//! Measured as in [`crate::linear`], S = 2304: F32 92 (D = 64) and 97 (D = 128) GFLOP/s, BF16 155 and 172.
 
 use candle_core::{Result, Tensor, bail};
 

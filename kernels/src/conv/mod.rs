@@ -3,6 +3,8 @@
 //!
 //! Time is never padded: the caller puts the context frames first, so that a stream keeps kt − 1 of them between
 //! calls. Work: 2·pixels·O·I·kt·kh·kw FLOP. The weight is packed once; no column matrix of the clip is built.
+//!
+//! Measured as in [`crate::linear`], 3×3×3: F32 88 (16 channels, 256²) to 103 (64, 32²) GFLOP/s, BF16 129 to 218.
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use half::bf16;

@@ -69,7 +69,8 @@ impl Weights {
         let to = result.shared();
 
         let slice = self.panels.depth().min(DEPTH);
-        let block = (BLOCK / slice / 12 * 12).clamp(24, TALLEST).min(rows.next_multiple_of(12));
+        let block =
+            (BLOCK / slice / 12 * 12).clamp(24, TALLEST).min(rows.max(1).next_multiple_of(12));
         let blocks = rows.div_ceil(block);
         // Few rows: the panels are shared out too.
         let threads = rayon::current_num_threads();

@@ -2,6 +2,9 @@
 //!
 //! Work: 2·M·N·K FLOP for M rows; traffic: M·K + N·K + M·N elements once each when blocked well. The weight is packed
 //! once, when the layer is built, so a forward reads it in the order in which the product wants it.
+//!
+//! Measured on one Zen 4 core (F32 peak 117 GFLOP/s, BF16 pairs 234), GFLOP/s per second of CPU time on a busy machine:
+//! F32 73–97, BF16 178–213, candle's F32 product 37–49 in the same run; AVX2 F32 69–85.
 
 use candle_core::{DType, Result, Tensor};
 

@@ -90,6 +90,13 @@ fn errors_name_the_operand() {
 }
 
 #[test]
+fn no_rows_give_no_rows() {
+    let layer = Linear::new(&random(&[4, 8], 1), None, DType::F32).unwrap();
+    let none = Tensor::zeros((2, 0, 8), DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(layer.forward(&none).unwrap().dims(), [2, 0, 4]);
+}
+
+#[test]
 fn sizes() {
     let layer = Linear::new(&random(&[40, 8], 1), None, DType::BF16).unwrap();
     assert_eq!((layer.in_features(), layer.out_features()), (8, 40));

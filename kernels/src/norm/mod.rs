@@ -33,6 +33,7 @@ pub fn layer_norm_modulate(
 ) -> Result<Tensor> {
     const OP: &str = "layer_norm_modulate";
     let (batch, _, width) = x.dims3()?;
+    check::rows(OP, "x", x)?;
     check::dtype(OP, "x", x, DType::F32)?;
     check::compute_dtype(OP, out)?;
     let scale = per_batch(OP, "scale", scale, batch, width)?;
