@@ -141,6 +141,11 @@ impl Running {
         parts.join(", ")
     }
 
+    /// `stopped at 34 %`, of a phase that did not end.
+    fn stop(&self) -> String {
+        format!("stopped at {} %", self.percent())
+    }
+
     /// `20 steps in 12 s`.
     fn summary(&self, elapsed_ms: u64) -> String {
         match self.counted {
@@ -239,6 +244,12 @@ impl<W: Write> Lines<W> {
                     self.say(&line);
                 }
             }
+            ref last if last.is_last() => {
+                if let Some(running) = self.running.take() {
+                    let line = format!("{}: {}", label(running.phase), running.stop());
+                    self.say(&line);
+                }
+            }
             ref other => {
                 let Some(running) = &mut self.running else { return };
                 if running.update(other) && self.last_line.elapsed() >= LINE_INTERVAL {
@@ -309,6 +320,15 @@ mod tests {
         lines.event(&events()[3]);
         let said = String::from_utf8(lines.out).expect("text");
         assert_eq!(said, "denoise: 50 %, step 1 of 2, 3.0 s left (1 min 05 s in all)\n");
+    }
+
+    #[test]
+    fn a_phase_that_is_cut_off_says_how_far_it_came() {
+        let mut lines = Lines::new(Vec::new());
+        for event in events()[..4].iter().chain(&[EventKind::Cancelled { kept: Vec::new() }]) {
+            lines.event(event);
+        }
+        assert_eq!(String::from_utf8(lines.out).expect("text"), "denoise: stopped at 50 %\n");
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn weights_that_are_not_numbers_end_at_the_first_step() {
     // 0x7fc0 is the quiet NaN of bfloat16, little endian.
     with_model(|model| {
         model.transformer(|tensors| {
-            find(tensors, QUERY).bytes.as_chunks_mut::<2>().0.fill([0xc0, 0x7f])
+            find(tensors, QUERY).bytes.as_chunks_mut::<2>().0.fill([0xc0, 0x7f]);
         });
     })
     .exits_with(3)
