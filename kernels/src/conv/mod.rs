@@ -1,5 +1,6 @@
-//! Channels-last convolution over frames: y[t, h, w, o] = b[o] + Σ x[t·st + dt, h·sh + dh − top, w·sw + dw − left, i] ·
-//! W[o, i, dt, dh, dw], zeros outside a frame in space.
+//! Channels-last convolution over frames, zeros outside a frame in space:
+//!
+//! `y[t, h, w, o] = b[o] + Σ x[t·st + dt, h·sh + dh − top, w·sw + dw − left, i] · W[o, i, dt, dh, dw]`
 //!
 //! Time is never padded: the caller puts the context frames first, so that a stream keeps kt − 1 of them between
 //! calls. Work: 2·pixels·O·I·kt·kh·kw FLOP. The weight is packed once; no column matrix of the clip is built.
