@@ -10,7 +10,6 @@ use crate::wan::transformer::block::ffn_rows;
 use crate::wan::transformer::tensors::held_in_f32;
 use crate::wan::vae::decoder_tensors;
 use crate::wan::vae::layout::{Resample, decoder_middle, decoder_stages};
-use crate::wan::vae::mid::SCORE_BYTES;
 use crate::wan::{TransformerConfig, VaeConfig, transformer_tensors};
 use crate::weights::Expected;
 
@@ -83,8 +82,8 @@ pub fn decode_bytes(
     let middle = decoder_middle(config) as u64;
     // conv_in, and two residual blocks of two convolutions each.
     remembered += 2 * pixels * (config.z_dim as u64 + 4 * middle);
-    let scores = (SCORE_BYTES as u64).min(4 * pixels * pixels);
-    let middle_peak = 6 * pixels * middle * 4 + scores;
+    // What came in, its norm, q, k, v and the attention's result.
+    let middle_peak = 6 * bytes * pixels * middle;
     let mut last = middle;
     for stage in decoder_stages(config) {
         for [inputs, outputs] in stage.channels() {

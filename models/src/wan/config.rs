@@ -267,6 +267,16 @@ impl VaeConfig {
             let got = self.decoder_base().to_string();
             found.push(Problem::new(file, "decoder_base_dim", "at least 2", got));
         }
+        // The attention in the middle has one head as wide as the coarsest stage.
+        let coarsest = self.dim_mult.last().copied().unwrap_or(1);
+        for (field, base) in
+            [("base_dim", self.base_dim), ("decoder_base_dim", self.decoder_base())]
+        {
+            if base.saturating_mul(coarsest) > MAX_HEAD_WIDTH {
+                let expected = format!("at most {}", MAX_HEAD_WIDTH / coarsest.max(1));
+                found.push(Problem::new(file, field, expected, base.to_string()));
+            }
+        }
     }
 
     fn statistics_problems(&self, file: &str, found: &mut Vec<Problem>) {

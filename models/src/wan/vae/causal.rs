@@ -74,14 +74,35 @@ impl CausalConv {
     }
 }
 
+impl CausalConv {
+    /// As [`Streaming::step`], with `residual` (of the result's shape) added before the result is rounded.
+    pub(super) fn step_add(
+        &self,
+        x: Tensor,
+        residual: &Tensor,
+        state: &mut Context,
+    ) -> Result<Tensor> {
+        self.convolve(x, state, |clip| self.conv.forward_add(clip, residual))
+    }
+
+    fn convolve(
+        &self,
+        x: Tensor,
+        state: &mut Context,
+        forward: impl FnOnce(&[&Tensor]) -> candle_core::Result<Tensor>,
+    ) -> Result<Tensor> {
+        let mut clip = state.before(&x, self.context)?;
+        clip.push(x);
+        let y = forward(&clip.iter().collect::<Vec<_>>())?;
+        *state = Context::end_of(clip, self.context)?;
+        Ok(y)
+    }
+}
+
 impl Streaming for CausalConv {
     type State = Context;
 
     fn step(&self, x: Tensor, state: &mut Context) -> Result<Tensor> {
-        let mut clip = state.before(&x, self.context)?;
-        clip.push(x);
-        let y = self.conv.forward(&clip.iter().collect::<Vec<_>>())?;
-        *state = Context::end_of(clip, self.context)?;
-        Ok(y)
+        self.convolve(x, state, |clip| self.conv.forward(clip))
     }
 }

@@ -15,7 +15,7 @@ mod causal;
 mod decoder;
 mod encoder;
 pub(crate) mod layout;
-pub(crate) mod mid;
+mod mid;
 mod resample;
 mod residual;
 mod tensors;

@@ -48,10 +48,9 @@ impl Streaming for Residual {
     fn step(&self, x: Tensor, [first, second]: &mut [Context; 2]) -> Result<Tensor> {
         let mut y = self.conv1.step(channel_norm(&x, &self.norm1, true)?, first)?;
         y = channel_norm(&y, &self.norm2, true)?;
-        y = self.conv2.step(y, second)?;
-        Ok(match &self.shortcut {
-            Some(shortcut) => (shortcut.forward(&x)? + y)?,
-            None => (x + y)?,
-        })
+        match &self.shortcut {
+            Some(shortcut) => self.conv2.step_add(y, &shortcut.forward(&x)?, second),
+            None => self.conv2.step_add(y, &x, second),
+        }
     }
 }
