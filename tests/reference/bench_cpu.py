@@ -75,7 +75,7 @@ def ours(args: argparse.Namespace, dtype: str) -> dict[str, float]:
     width, height = args.size.split("x")
     with tempfile.TemporaryDirectory() as scratch:
         whole, events = toybox.generate(
-            "--prompt", toybox.PROMPT, "--width", width, "--height", height, "--frames", args.frames,
+            toybox.PROMPT, "--width", width, "--height", height, "--frames", args.frames,
             "--steps", args.steps, "--guidance", args.guidance, "--seed", 0, "--dtype", dtype,
             "--out", Path(scratch) / "clip.mp4", binary=args.binary,
         )  # fmt: skip
@@ -83,26 +83,11 @@ def ours(args: argparse.Namespace, dtype: str) -> dict[str, float]:
 
 
 def phases(events: list[dict]) -> dict[str, float]:
-    """Seconds per phase, from the receipt in the `finished` event."""
-    for event in reversed(events):
-        found = find(event, "phase_seconds") or find(event, "phases")
-        if isinstance(found, dict):
-            return {name: float(seconds) for name, seconds in found.items()}
-    raise SystemExit("no event carries phase times")
-
-
-def find(value: object, key: str) -> object:
-    """The first value under `key` anywhere in nested JSON."""
-    if isinstance(value, dict):
-        if key in value:
-            return value[key]
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            found = find(part, key)
-            if found is not None:
-                return found
-    return None
+    """Seconds per phase, from the `phase_finished` events."""
+    found = {event["phase"]: event["elapsed_ms"] / 1000 for event in events if event.get("event") == "phase_finished"}
+    if "denoise" not in found or "decode" not in found:
+        raise SystemExit(f"no times of denoise and decode among the events; found {sorted(found)}")
+    return found
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """What the toybox scripts share: the bundled checkpoint, its pipeline in diffusers, and a run of our binary."""
 
 import json
+import os
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,9 +25,11 @@ def pipeline(dtype: torch.dtype, checkpoint: Path = CHECKPOINT):
 def generate(*flags: object, binary: Path = BINARY) -> tuple[float, list[dict]]:
     """Runs `tessera generate` with flags and `--events jsonl`; returns (seconds of the whole process, its events)."""
     command = [str(binary), "generate", "--events", "jsonl", *map(str, flags)]
-    start = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    seconds = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as data:  # its own history: a measurement is nobody's clip
+        start = time.perf_counter()
+        environment = os.environ | {"TESSERA_DATA_DIR": data}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -9,6 +9,7 @@ by less than half a level almost everywhere, so what is left is rounding at the 
 import argparse
 import json
 import math
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -39,29 +40,31 @@ def main() -> None:
     parser.add_argument("--prompt", default=toybox.PROMPT)
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="ours; diffusers always runs in F32")
     parser.add_argument("--bar", type=float, default=BAR_DB, help="least PSNR of a frame, dB")
+    parser.add_argument("--checkpoint", type=Path, default=toybox.CHECKPOINT, help="folder that both run")
     parser.add_argument("--binary", type=Path, default=toybox.BINARY)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
 
     shape = (1, 16, (args.frames - 1) // 4 + 1, height // 8, width // 8)
     latents = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(args.seed))
-    with torch.no_grad():
-        want = toybox.pipeline(torch.float32)(
-            args.prompt, height=height, width=width, num_frames=args.frames, num_inference_steps=args.steps,
-            guidance_scale=args.guidance, latents=latents.clone(), output_type="np",
-        ).frames[0]  # fmt: skip
-    want = (want * 255).round().astype(np.uint8)
-
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
+        # Both sides read one snapshot: the bundled model may be replaced while this runs.
+        model = shutil.copytree(args.checkpoint, scratch / "model")
+        with torch.no_grad():
+            want = toybox.pipeline(torch.float32, model)(
+                args.prompt, height=height, width=width, num_frames=args.frames, num_inference_steps=args.steps,
+                guidance_scale=args.guidance, latents=latents.clone(), output_type="np",
+            ).frames[0]  # fmt: skip
+        want = (want * 255).round().astype(np.uint8)
         save_file({"latents": latents}, scratch / "start.safetensors")
         toybox.generate(
-            "--prompt", args.prompt, "--width", width, "--height", height, "--frames", args.frames,
-            "--steps", args.steps, "--guidance", args.guidance, "--dtype", args.dtype,
-            "--initial-latents", scratch / "start.safetensors", "--save-frames", scratch / "frames",
+            args.prompt, "--width", width, "--height", height, "--frames", args.frames,
+            "--steps", args.steps, "--guidance", args.guidance, "--dtype", args.dtype, "--model", model,
+            "--initial-latents", scratch / "start.safetensors", "--save-frames",
             "--out", scratch / "clip.mp4", binary=args.binary,
         )  # fmt: skip
-        paths = sorted((scratch / "frames").glob("*.png"))
+        paths = sorted((scratch / "clip.frames").glob("*.png"))
         got = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     if got.shape != want.shape:
         raise SystemExit(f"frames differ in shape: ours {got.shape}, diffusers {want.shape}")
