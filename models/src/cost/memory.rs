@@ -68,8 +68,8 @@ pub fn denoise_bytes(config: &TransformerConfig, grid: Grid, dtype: DType) -> u6
 }
 
 /// The peak of decoding `latent_frames` frames of `height`×`width` latents one at a time, beyond the weights: what each
-/// causal convolution remembers, and three tensors of the widest place (a block's input, and what goes into and comes
-/// out of a convolution).
+/// causal convolution remembers, and three and a half tensors of the widest place (a block's input, what goes into and
+/// comes out of a convolution, and the two of its four frames that are about to be remembered).
 pub fn decode_bytes(
     config: &VaeConfig,
     latent_frames: usize,
@@ -102,7 +102,7 @@ pub fn decode_bytes(
     }
     remembered += 2 * pixels * last;
     let pictures = 3 * frames * pixels * config.out_channels as u64 * 4;
-    (bytes * remembered) + (3 * bytes * widest + pictures).max(middle_peak)
+    (bytes * remembered) + (7 * bytes * widest / 2 + pictures).max(middle_peak)
 }
 
 #[cfg(test)]
