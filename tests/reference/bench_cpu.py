@@ -3,8 +3,9 @@
     python tests/reference/bench_cpu.py [--steps 20] [--out bench.json]
 
 Both use all cores, the same prompt, size, steps and guidance. Phases: denoise (the loop with both guidance branches), decode (VAE and conversion to 8
-bits), and end to end: for ours the whole process from exec to exit with its video written; for diffusers loading, the call and the same kind of video file,
-with and without the seconds that importing takes. Runs alternate, and medians are taken, because a shared machine drifts.
+bits), and end to end: the whole process from exec to exit with its video written, for diffusers with Python's imports (told apart as "import" in the JSON).
+VAE and transformer run in the same format on both sides. Runs alternate, and medians are taken, because a machine drifts; but on a machine that does other work
+the ratios mean nothing, so the load before the first run is recorded, and told when it is not near zero. Clips of a few steps measure torch's first-call cost.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def ours(args: argparse.Namespace, dtype: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         whole, events = toybox.generate(
             toybox.PROMPT, "--width", width, "--height", height, "--frames", args.frames,
-            "--steps", args.steps, "--guidance", args.guidance, "--seed", 0, "--dtype", dtype,
+            "--steps", args.steps, "--guidance", args.guidance, "--seed", 0, "--dtype", dtype, "--vae-dtype", dtype,
             "--out", Path(scratch) / "clip.mp4", binary=args.binary,
         )  # fmt: skip
     return phases(events) | {"end_to_end": whole}
@@ -112,7 +113,10 @@ def main() -> None:
     if args.worker:
         return worker(args)
     settings = ("steps", "frames", "size", "guidance", "repeats", "threads")
-    report: dict = dict(settings={name: getattr(args, name) for name in settings})
+    load = os.getloadavg()[0]
+    report: dict = dict(settings={name: getattr(args, name) for name in settings}, load_before=load)
+    if load > 0.3 * args.threads:
+        print(f"the machine is busy (load {load:.1f} on {args.threads} cores): do not quote these times", file=sys.stderr)
     print(f"{'':18}{'diffusers':>11}{'tessera':>11}{'ratio':>8}")
     for dtype in args.dtypes.split(","):
         pairs = [(theirs(args, dtype), ours(args, dtype)) for _ in range(args.repeats)]
