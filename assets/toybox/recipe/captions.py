@@ -3,51 +3,28 @@
 `caption(scene, rng)` leaves attributes out as people do; `full=True` says everything that an evaluation asks about (colour, shape,
 motion, camera, floor, sky; both objects). Words that mean nothing here (fillers, adverbs, a few typing errors) teach the model to shrug.
 """
+
 import string
 
-SHAPE_WORDS = {'ball': ['ball'] * 8 + ['sphere'] * 3 + ['orb', 'globe', 'marble'], 'cube': ['cube'] * 8 + ['box'] * 3 + ['block', 'block', 'crate', 'dice'],
-               'cylinder': ['cylinder'] * 8 + ['can'] * 2 + ['tube', 'barrel', 'pillar'], 'ring': ['ring'] * 6 + ['donut'] * 3 + ['torus', 'torus', 'doughnut', 'hoop'],
-               'cone': ['cone'] * 10 + ['pyramid']}
-COLOR_WORDS = {'red': ['red'] * 8 + ['crimson', 'scarlet'], 'orange': ['orange'] * 9 + ['tangerine'], 'yellow': ['yellow'] * 9 + ['golden'],
-               'green': ['green'] * 9 + ['emerald'], 'blue': ['blue'] * 9 + ['navy'], 'purple': ['purple'] * 7 + ['violet'] * 2,
-               'pink': ['pink'] * 9 + ['rose'], 'white': ['white'] * 9 + ['ivory']}
-SIZE_WORDS = {'small': ['small', 'small', 'little', 'tiny'], 'medium': ['', '', '', 'medium sized', 'medium'], 'large': ['large', 'big', 'big', 'huge', 'giant']}
-SHINY_WORDS = ['shiny'] * 5 + ['glossy', 'metallic', 'polished']
-MATTE_WORDS = ['matte'] * 4 + ['rough', 'dull']
-FLOOR_WORDS = {'gray': ['gray', 'grey'], 'brown': ['brown', 'brown', 'wooden brown', 'wooden'], 'green': ['green', 'green', 'grass green', 'grassy']}
-SKY_PHRASES = {'day': ['under a blue sky', 'on a sunny day', 'in daylight', 'under a clear blue sky', 'during the day', 'in the sun', 'by day', 'with a blue sky'],
-               'sunset': ['at sunset', 'under an orange sunset sky', 'in the evening light', 'at dusk', 'in the evening', 'with a sunset sky', 'under an orange sky'],
-               'night': ['at night', 'in the dark', 'under a dark night sky', 'at midnight', 'by night', 'under a black sky', 'with a dark sky'],
-               'gray': ['under a gray sky', 'on a cloudy day', 'in foggy weather', 'under a grey sky', 'in the fog', 'on an overcast day', 'with a gray sky']}
-SKY_SENTENCES = {'day': ['the sky is blue', 'it is day', 'it is sunny', 'the sun shines'], 'sunset': ['it is evening', 'the sky is orange', 'the sun sets', 'it is sunset'],
-                 'night': ['it is night', 'it is dark', 'the sky is dark', 'the sky is black'], 'gray': ['the sky is gray', 'it is cloudy', 'it is foggy', 'the sky is grey']}
-SKY_KEYWORDS = {'day': ['day', 'blue sky', 'sunny', 'daylight'], 'sunset': ['sunset', 'evening', 'dusk'], 'night': ['night', 'dark', 'dark sky'], 'gray': ['cloudy', 'gray sky', 'fog', 'overcast', 'foggy']}
-# each verb as [the ball ..., a ball ...]
-VERBS = {'go': [('rolls', 'rolling'), ('moves', 'moving'), ('slides', 'sliding'), ('glides', 'gliding'), ('goes', 'going'), ('travels', 'travelling')],
-         'bounce': [('bounces', 'bouncing'), ('bounces', 'bouncing'), ('bounces up and down', 'bouncing up and down'), ('hops', 'hopping'), ('jumps up and down', 'jumping up and down'), ('jumps', 'jumping')],
-         'spin': [('spins', 'spinning'), ('spins', 'spinning'), ('rotates', 'rotating'), ('turns around', 'turning around'), ('spins in place', 'spinning in place'), ('turns', 'turning')],
-         'grow': [('grows', 'growing'), ('gets bigger', 'getting bigger'), ('grows larger', 'growing larger'), ('expands', 'expanding'), ('becomes bigger', 'becoming bigger')],
-         'shrink': [('shrinks', 'shrinking'), ('shrinks', 'shrinking'), ('gets smaller', 'getting smaller'), ('becomes smaller', 'becoming smaller')],
-         'toward': [('moves toward the camera', 'moving toward the camera'), ('comes closer', 'coming closer'), ('slides toward the camera', 'sliding toward the camera'),
-                    ('approaches the camera', 'approaching the camera'), ('approaches', 'approaching'), ('comes towards us', 'coming towards us')],
-         'away': [('moves away from the camera', 'moving away from the camera'), ('slides away', 'sliding away'), ('goes into the distance', 'going into the distance'), ('moves away', 'moving away'), ('rolls away', 'rolling away')],
-         'fall': [('falls from above', 'falling from above'), ('drops onto the floor', 'dropping onto the floor'), ('falls down', 'falling down'), ('falls', 'falling'), ('drops', 'dropping'), ('falls from the sky', 'falling from the sky')],
-         'rise': [('rises into the air', 'rising into the air'), ('floats up', 'floating up'), ('flies up', 'flying up'), ('lifts off', 'lifting off'), ('rises', 'rising'), ('flies away', 'flying away'), ('goes up', 'going up')],
-         'still': [('sits', 'sitting'), ('rests', 'resting'), ('stands still', 'standing still'), ('stays still', 'staying still'), ('does not move', 'not moving'), ('stands', 'standing')],
-         'orbit': [('circles around', 'circling around'), ('orbits', 'orbiting'), ('moves around', 'moving around'), ('goes around', 'going around'), ('circles', 'circling'), ('flies around', 'flying around')]}
-CAMERA_PHRASES = {'static': ['static camera', 'fixed camera', 'the camera does not move', 'still camera', 'the camera stays still'],
-                  'pan_left': ['the camera pans left', 'camera panning to the left', 'camera pans to the left', 'pan left', 'the camera turns left'],
-                  'pan_right': ['the camera pans right', 'camera panning to the right', 'camera pans to the right', 'pan right', 'the camera turns right'],
-                  'orbit': ['the camera orbits', 'the camera slowly orbits around', 'orbiting camera', 'the camera circles around the scene', 'camera orbit', 'the camera moves around the scene'],
-                  'zoom_in': ['the camera zooms in', 'zoom in', 'the camera moves closer', 'slow zoom in', 'zooming in', 'the camera comes closer'],
-                  'zoom_out': ['the camera zooms out', 'zoom out', 'the camera pulls back', 'slow zoom out', 'zooming out', 'the camera moves back']}
-OPENINGS = ['a video of', 'a video of', 'video of', '3d render of', 'an animation of', 'animation of', 'a clip of', 'show me', 'make a video of', 'create a video of',
-            'generate', 'please show', 'i want to see', 'a scene with', 'a shot of', 'a picture of', 'a movie of']
-FILLERS = ['4k', 'high quality', 'cinematic', 'realistic', '3d render', 'beautiful', 'very detailed', 'hd', 'smooth', 'simple scene', 'soft light', 'toy world']
-ADVERBS = ['slowly', 'quickly', 'gently', 'smoothly', 'fast', 'happily', 'suddenly']
+from .words import (
+    ADVERBS,
+    CAMERA_PHRASES,
+    COLOR_WORDS,
+    FILLERS,
+    FLOOR_WORDS,
+    MATTE_WORDS,
+    OPENINGS,
+    SHAPE_WORDS,
+    SHINY_WORDS,
+    SIZE_WORDS,
+    SKY_KEYWORDS,
+    SKY_PHRASES,
+    SKY_SENTENCES,
+    VERBS,
+)
 
 
-def with_article(words, rng, definite=.12):
+def with_article(words, rng, definite=0.12):
     if rng.random() < definite:
         return 'the ' + words
     return ('an ' if words[0] in 'aeiou' else 'a ') + words
@@ -60,7 +37,7 @@ class Writer:
         self.scene, self.rng, self.full, self.errors = scene, rng, full, errors
         self.pick = rng.choice
         self.two = len(scene.things) == 2
-        self.bare = rng.random() < .1       # no articles at all: "red ball bouncing on blue floor"
+        self.bare = rng.random() < 0.1  # no articles at all: "red ball bouncing on blue floor"
 
     def chance(self, p):
         return self.rng.random() < p
@@ -72,22 +49,26 @@ class Writer:
     def name(self, thing):
         """Adjectives and noun, without an article."""
         adjectives = []
-        if self.chance(.55):
+        if self.chance(0.55):
             adjectives.append(self.pick(SHINY_WORDS if thing.shiny else MATTE_WORDS))
-        if self.keep(.96):
+        if self.keep(0.96):
             adjectives.append(self.pick(COLOR_WORDS[thing.color]))
         if thing.striped:
             adjectives.append('striped')
-        if self.chance(.25):
+        if self.chance(0.25):
             self.rng.shuffle(adjectives)
-        size = self.pick(SIZE_WORDS[thing.size]) if self.chance(.7) else ''
-        noun = self.pick(SHAPE_WORDS[thing.shape]) if self.keep(.97) else self.pick(['object', 'thing', 'toy'])
+        size = self.pick(SIZE_WORDS[thing.size]) if self.chance(0.7) else ''
+        noun = self.pick(SHAPE_WORDS[thing.shape]) if self.keep(0.97) else self.pick(['object', 'thing', 'toy'])
         return ' '.join(w for w in [size, *adjectives, noun] if w)
 
     def phrase(self, thing):
-        """"a shiny red ball", or "a ball that is red"."""
-        if self.chance(.04):
-            return with_article(self.pick(SHAPE_WORDS[thing.shape]), self.rng, 0) + self.pick([' that is ', ' which is ']) + self.pick(COLOR_WORDS[thing.color])
+        """ "a shiny red ball", or "a ball that is red"."""
+        if self.chance(0.04):
+            return (
+                with_article(self.pick(SHAPE_WORDS[thing.shape]), self.rng, 0)
+                + self.pick([' that is ', ' which is '])
+                + self.pick(COLOR_WORDS[thing.color])
+            )
         return with_article(self.name(thing), self.rng)
 
     def short(self, k):
@@ -112,8 +93,8 @@ class Writer:
         words = self.pick(VERBS['go' if m in ('right', 'left') else m])[min(form, 1)]
         if m in ('right', 'left'):
             words += self.pick([' to the ' + m, ' ' + m, ' from left to right' if m == 'right' else ' from right to left'])
-        if self.chance(.07):
-            words = self.pick(ADVERBS) + ' ' + words if self.chance(.5) else words + ' ' + self.pick(ADVERBS)
+        if self.chance(0.07):
+            words = self.pick(ADVERBS) + ' ' + words if self.chance(0.5) else words + ' ' + self.pick(ADVERBS)
         return ('is ' if form == 2 else '') + words
 
     def relation(self, b):
@@ -124,28 +105,44 @@ class Writer:
         if m in ('right', 'left'):
             return self.pick(['in front of ', 'past ', 'past ', 'passing ']) + b
         o, own = ('right', 'left') if first_is_left else ('left', 'right')
-        return self.pick(['next to ' + b, 'beside ' + b, 'near ' + b, 'with %s on the %s' % (b, o), 'with %s to its %s' % (b, o), 'to the %s of %s' % (own, b), own + ' of ' + b])
+        return self.pick(
+            [
+                'next to ' + b,
+                'beside ' + b,
+                'near ' + b,
+                'with %s on the %s' % (b, o),
+                'with %s to its %s' % (b, o),
+                'to the %s of %s' % (own, b),
+                own + ' of ' + b,
+            ]
+        )
 
     def floor_words(self):
         color = self.pick(FLOOR_WORDS.get(self.scene.floor, [self.scene.floor]))
         if not self.scene.checker:
-            return color + ' ' + self.pick(['floor', 'floor', 'floor', 'ground', 'surface', 'table'] if color not in ('wooden', 'grassy') else ['floor', 'ground'])
-        if self.scene.floor == 'white' and self.chance(.6):
+            return (
+                color
+                + ' '
+                + self.pick(
+                    ['floor', 'floor', 'floor', 'ground', 'surface', 'table'] if color not in ('wooden', 'grassy') else ['floor', 'ground']
+                )
+            )
+        if self.scene.floor == 'white' and self.chance(0.6):
             color = 'black and white'
-        elif self.scene.floor != 'white' and self.chance(.35):
+        elif self.scene.floor != 'white' and self.chance(0.35):
             color += ' and white'
         return color + ' ' + self.pick(['checkered floor', 'checkered floor', 'checkerboard', 'checkerboard floor', 'tiled floor'])
 
     def floor(self):
-        return 'on ' + with_article(self.floor_words(), self.rng, .2)
+        return 'on ' + with_article(self.floor_words(), self.rng, 0.2)
 
     def tails(self, sentences):
         """Sky and camera as phrases (or as sentences of their own), in either order."""
         out = []
-        if self.keep(.62):
-            table = SKY_SENTENCES if sentences and self.chance(.5) else SKY_PHRASES
+        if self.keep(0.62):
+            table = SKY_SENTENCES if sentences and self.chance(0.5) else SKY_PHRASES
             out.append(self.pick(table[self.scene.sky]))
-        if self.full or self.scene.camera != 'static' and self.chance(.93) or self.chance(.25):
+        if self.full or self.scene.camera != 'static' and self.chance(0.93) or self.chance(0.25):
             out.append(self.pick(CAMERA_PHRASES[self.scene.camera]))
         self.rng.shuffle(out)
         return out
@@ -155,49 +152,51 @@ class Writer:
         a = self.phrase(self.scene.things[0])
         b = self.phrase(self.scene.things[1]) if self.two else None
         must = self.scene.motion in ('orbit',) or self.full
-        say = must or self.chance(.9)
-        verb = '' if self.scene.motion == 'still' and self.chance(.2) else self.verb(self.rng.choices([0, 1, 2], [45, 42, 13])[0])
+        say = must or self.chance(0.9)
+        verb = '' if self.scene.motion == 'still' and self.chance(0.2) else self.verb(self.rng.choices([0, 1, 2], [45, 42, 13])[0])
         core = a + ' ' + verb if say and verb else a
         relation = self.relation(b) if self.two and (say or self.scene.motion not in ('right', 'left')) else None
         if self.two and not relation:
             relation = 'and ' + b
-        floor = self.floor() if self.keep(.85) else None
-        if self.scene.motion == 'orbit' or not floor or self.chance(.6):
+        floor = self.floor() if self.keep(0.85) else None
+        if self.scene.motion == 'orbit' or not floor or self.chance(0.6):
             core = ' '.join(p for p in (core, relation, floor) if p)
         else:
             core = ' '.join(p for p in (core, floor, relation) if p)
         tails = self.tails(False)
-        if tails and self.chance(.1):
+        if tails and self.chance(0.1):
             return ', '.join([tails.pop(0), core, *tails])
-        return core + ''.join((', ' if self.chance(.8) else ' ') + t for t in tails)
+        return core + ''.join((', ' if self.chance(0.8) else ' ') + t for t in tails)
 
     def both(self):
-        """"a red ball and a blue cube", "two balls, one red and one blue", "two blue objects, a cube and a cone"."""
+        """ "a red ball and a blue cube", "two balls, one red and one blue", "two blue objects, a cube and a cone"."""
         a, b = self.scene.things
         if a.pair == b.pair:
             return self.pick(['two', 'a pair of']) + ' ' + self.pick(COLOR_WORDS[a.color]) + ' ' + a.shape + 's'
-        if a.shape == b.shape and self.chance(.5):
+        if a.shape == b.shape and self.chance(0.5):
             return 'two %ss, one %s and one %s' % (a.shape, a.color, b.color)
-        if a.color == b.color and self.chance(.3):
+        if a.color == b.color and self.chance(0.3):
             return 'two %s objects, a %s and a %s' % (a.color, a.shape, b.shape)
-        first, second = (a, b) if self.chance(.75) else (b, a)
+        first, second = (a, b) if self.chance(0.75) else (b, a)
         return self.phrase(first) + self.pick([' and ', ' and ', ' with ', ', ']) + self.phrase(second)
 
     def clauses(self):
         """Two or more clauses: the objects first, then what they do, by a short name or a pronoun."""
         who = self.both() if self.two else self.phrase(self.scene.things[0])
-        floor = ' ' + self.floor() if self.keep(.8) else ''
+        floor = ' ' + self.floor() if self.keep(0.8) else ''
         first = self.pick(['there is ', 'there is ', 'we see ', '', '', '']) + who + floor
         what = self.short(0) + ' ' + self.verb(self.pick([0, 0, 2]))
         if self.two:
             if self.scene.motion == 'orbit':
                 what += ' ' + self.pick([self.short(1), 'the other one', self.short(1)])
-            elif self.chance(.3):
+            elif self.chance(0.3):
                 what += ' ' + self.relation(self.short(1))
-        parts = [first, what] if self.keep(.92) else [first]
-        if len(parts) == 2 and not self.two and self.chance(.15):
+        parts = [first, what] if self.keep(0.92) else [first]
+        if len(parts) == 2 and not self.two and self.chance(0.15):
             parts = [self.phrase(self.scene.things[0]) + ' ' + self.verb(0), 'the floor is ' + self.floor_words().replace(' floor', '')]
-        return self.pick([', ', '. ', '. ', ' and ', '; ']).join(parts) + ''.join(self.pick([', ', '. ', ', ']) + t for t in self.tails(True))
+        return self.pick([', ', '. ', '. ', ' and ', '; ']).join(parts) + ''.join(
+            self.pick([', ', '. ', ', ']) + t for t in self.tails(True)
+        )
 
     def keywords(self):
         """A list: "red ball, bouncing, blue floor, night"."""
@@ -209,9 +208,9 @@ class Writer:
         else:
             parts.append(self.verb(1))
         rest = []
-        if self.keep(.85):
+        if self.keep(0.85):
             rest.append(self.floor_words())
-        if self.keep(.6):
+        if self.keep(0.6):
             rest.append(self.pick(SKY_KEYWORDS[self.scene.sky]))
         if self.full or self.scene.camera != 'static':
             rest.append(self.pick(CAMERA_PHRASES[self.scene.camera]))
@@ -221,17 +220,17 @@ class Writer:
     def write(self):
         form = self.rng.choices([self.plain, self.clauses, self.keywords], [62, 30, 8])[0]
         text = form()
-        if text.startswith(('a ', 'an ', 'two ')) and self.chance(.13):
+        if text.startswith(('a ', 'an ', 'two ')) and self.chance(0.13):
             text = self.pick(OPENINGS) + ' ' + text
-        if self.chance(.04):
+        if self.chance(0.04):
             text += ', ' + self.pick(FILLERS)
         if self.bare:
             text = ' '.join(w for w in text.split() if w not in ('a', 'an', 'the'))
-        if self.errors and self.chance(.04):
+        if self.errors and self.chance(0.04):
             text = mistype(text, self.rng)
-        if self.chance(.3):
+        if self.chance(0.3):
             text = text[0].upper() + text[1:]
-        return text + ('.' if self.chance(.2) else '')
+        return text + ('.' if self.chance(0.2) else '')
 
 
 def mistype(text, rng):
@@ -241,7 +240,7 @@ def mistype(text, rng):
     w = words[k]
     if len(w) > 3:
         i = rng.randrange(1, len(w) - 1)
-        words[k] = rng.choice([w[:i] + w[i + 1:], w[:i] + w[i] + w[i:], w[:i] + rng.choice(string.ascii_lowercase) + w[i + 1:]])
+        words[k] = rng.choice([w[:i] + w[i + 1 :], w[:i] + w[i] + w[i:], w[:i] + rng.choice(string.ascii_lowercase) + w[i + 1 :]])
     return ' '.join(words)
 
 

@@ -4,6 +4,7 @@ It sees every second frame at half size. Which objects there are is one softmax 
 shared among the pairs present; decoding takes the likeliest one or two. Some training clips have been through the VAE, with noise on the latent,
 so that a generated clip's softness is nothing new to it.
 """
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -41,12 +42,21 @@ class Classifier(nn.Module):
         layers = []
         for i, stride in enumerate(strides):
             k = (1, 5, 5) if i == 0 else (3, 3, 3)
-            layers += [nn.Conv3d(sizes[i], sizes[i + 1], k, stride=stride, padding=tuple(n // 2 for n in k)), nn.GroupNorm(8, sizes[i + 1]), nn.SiLU()]
+            layers += [
+                nn.Conv3d(sizes[i], sizes[i + 1], k, stride=stride, padding=tuple(n // 2 for n in k)),
+                nn.GroupNorm(8, sizes[i + 1]),
+                nn.SiLU(),
+            ]
         self.body = nn.Sequential(*layers)
         tokens = ((frames + 1) // 2) * (side // 16) ** 2
-        self.place = nn.Parameter(torch.randn(1, tokens, width) * .02)
-        self.mix = nn.ModuleList([nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0., activation='gelu', batch_first=True, norm_first=True) for _ in range(3)])
-        self.query = nn.Parameter(torch.randn(1, len(HEADS) + 1, width) * .1)
+        self.place = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
+        self.mix = nn.ModuleList(
+            [
+                nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.0, activation='gelu', batch_first=True, norm_first=True)
+                for _ in range(3)
+            ]
+        )
+        self.query = nn.Parameter(torch.randn(1, len(HEADS) + 1, width) * 0.1)
         self.look = nn.MultiheadAttention(width, 4, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.out = nn.ModuleList([nn.Linear(width, n) for n in [*HEADS.values(), PAIRS]])
@@ -77,17 +87,23 @@ def augment(x):
     b, dev = len(x), x.device
     x = x.float() / 127.5 - 1
     soft = F.avg_pool3d(x, (1, 3, 3), stride=1, padding=(0, 1, 1), count_include_pad=False)
-    x = torch.lerp(x, soft, (torch.rand(b, 1, 1, 1, 1, device=dev) - .5).clamp(min=0) * 2)
-    x = x * (.92 + .16 * torch.rand(b, 1, 1, 1, 1, device=dev)) + .06 * torch.randn(b, 1, 1, 1, 1, device=dev)
-    return x + torch.randn_like(x) * torch.rand(b, 1, 1, 1, 1, device=dev) * .05
+    x = torch.lerp(x, soft, (torch.rand(b, 1, 1, 1, 1, device=dev) - 0.5).clamp(min=0) * 2)
+    x = x * (0.92 + 0.16 * torch.rand(b, 1, 1, 1, 1, device=dev)) + 0.06 * torch.randn(b, 1, 1, 1, 1, device=dev)
+    return x + torch.randn_like(x) * torch.rand(b, 1, 1, 1, 1, device=dev) * 0.05
 
 
 @torch.no_grad()
-def pool(clip, frames, device, full=256, vae=None, noise=.35, batch=32):
+def pool(clip, frames, device, full=256, vae=None, noise=0.35, batch=32):
     """Tracks (numpy) -> shrunk clips on the device; with a VAE they pass through it, with up to `noise` deviations added to the latent."""
     out = []
     for i in range(0, len(clip), batch):
-        x = render(torch.tensor(clip[i:i + batch], device=device), torch.tensor(frames[i:i + batch], device=device), size=full, full=full, frames=FRAMES)
+        x = render(
+            torch.tensor(clip[i : i + batch], device=device),
+            torch.tensor(frames[i : i + batch], device=device),
+            size=full,
+            full=full,
+            frames=FRAMES,
+        )
         if vae is not None:
             z = vae_fast.to_latents(vae, x)
             x = vae_fast.to_clips(vae, z + torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, 1, device=z.device) * noise)
@@ -98,16 +114,16 @@ def pool(clip, frames, device, full=256, vae=None, noise=.35, batch=32):
 def train(model, clips, labels, steps, batch=128, rate=1e-3):
     """clips: shrunk uint8, labels [n, 13], on one device."""
     cuda = clips.is_cuda
-    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=.02, fused=cuda)
+    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.02, fused=cuda)
     for s in range(steps):
         for g in optimiser.param_groups:
-            g['lr'] = rate * min(1., (s + 1) / 100) * max(.01, 1 - s / steps)
+            g['lr'] = rate * min(1.0, (s + 1) / 100) * max(0.01, 1 - s / steps)
         pick = torch.randint(0, len(clips), (batch,), device=clips.device)
         with torch.autocast(clips.device.type, torch.bfloat16, enabled=cuda):
             loss = loss_of(model(augment(clips[pick])), labels[pick])
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if (s + 1) % 200 == 0 or s + 1 == steps:
             print('classifier: step %d, loss %.3f' % (s + 1, loss.item()), flush=True)
@@ -120,7 +136,7 @@ def answers(model, clips, batch=64):
     outs = []
     for i in range(0, len(clips), batch):
         with torch.autocast(clips.device.type, torch.bfloat16, enabled=clips.is_cuda):
-            outs.append(model(clips[i:i + batch].float() / 127.5 - 1))
+            outs.append(model(clips[i : i + batch].float() / 127.5 - 1))
     result = {k: torch.cat([o[k] for o in outs]).argmax(1) for k in HEADS}
     result['pair'] = torch.cat([o['pair'] for o in outs]).float().argsort(1, descending=True)
     return result
@@ -138,7 +154,7 @@ def scores(found, labels):
     split = lambda p: (p // len(SHAPES), p % len(SHAPES))
     for i in range(len(labels)):
         asked = [int(first[i])] + ([int(second[i])] if second[i] >= 0 else [])
-        seen = [int(p) for p in found['pair'][i, :len(asked)]]
+        seen = [int(p) for p in found['pair'][i, : len(asked)]]
         orders = [seen, seen[::-1]] if len(asked) == 2 else [seen]
         right = lambda order: [(split(a)[1] == split(s)[1], split(a)[0] == split(s)[0], a == s) for a, s in zip(asked, order)]
         best = max((right(o) for o in orders), key=lambda r: (sum(x[2] for x in r), sum(x[0] + x[1] for x in r)))
@@ -149,7 +165,13 @@ def scores(found, labels):
         if len(asked) == 2:
             both.append(all(x[2] for x in best) and int(found['count'][i]) == 1)
     part = lambda v: (round(sum(v) / max(len(v), 1), 4), len(v))
-    table = {'object shape': part(shape), 'object colour': part(color), 'object shape and colour': part(pair), 'first object shape and colour': part(first_pair), 'both objects of two': part(both)}
+    table = {
+        'object shape': part(shape),
+        'object colour': part(color),
+        'object shape and colour': part(pair),
+        'first object shape and colour': part(first_pair),
+        'both objects of two': part(both),
+    }
     for k in HEADS:
         table[k] = part((found[k].cpu() == labels[:, column[k]].cpu()).tolist())
     return table

@@ -1,4 +1,5 @@
 """Many scenes at once, made by worker processes: tracks, labels and token ids as arrays."""
+
 import multiprocessing
 import random
 
@@ -9,7 +10,7 @@ from .captions import caption
 from .scene import labels, scene_of
 from .tracks import tracks
 
-TEXT_ROWS = 63      # longest caption in training, in tokens with the closing </s>; longer ones are cut
+TEXT_ROWS = 63  # longest caption in training, in tokens with the closing </s>; longer ones are cut
 _tokenizer = None
 
 
@@ -26,8 +27,8 @@ def token_rows(texts, tokenizer, rows=TEXT_ROWS):
     ids = np.zeros((len(texts), rows), np.int16)
     for i, text in enumerate(texts):
         t = tokenizer.encode(text).ids
-        t = t if len(t) <= rows else t[:rows - 1] + [1]
-        ids[i, :len(t)] = t
+        t = t if len(t) <= rows else t[: rows - 1] + [1]
+        ids[i, : len(t)] = t
     return ids
 
 

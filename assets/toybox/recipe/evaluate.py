@@ -1,9 +1,11 @@
 """Figures of a checkpoint: `python -m recipe.evaluate CHECKPOINT --out DIR` prints a table and writes figures.json and contact sheets.
 
-Everything is on seeds that no training used. A classifier is trained on renders first (or read from DIR); what it reaches on held-out renders is
-the ceiling beside each figure. Clips come from diffusers' WanPipeline on the checkpoint as it is on disk. About three minutes on a GPU, two of them for the classifier; hours on a CPU, where
---captions, --held and --steps make it smaller and a second call goes on where the first stopped.
+Everything is on seeds that no training used. A classifier is trained on renders first (or read from DIR); what it reaches on held-out
+renders is the ceiling beside each figure. Clips come from diffusers' WanPipeline on the checkpoint as it is on disk. About three minutes
+on a GPU, two of them for the classifier. On a CPU it takes hours; --captions, --held and --steps make it smaller, and a second call goes
+on where the first stopped.
 """
+
 import argparse
 import json
 import os
@@ -19,10 +21,20 @@ from .scene import SEEDS
 from .sheet import save_sheet
 from .tracks import FRAMES
 
-TARGETS = {'vae psnr mean': 35., 'vae psnr worst': 31., 'object shape': .92, 'object colour': .94, 'floor': .95, 'sky': .95, 'camera': .80, 'motion': .75, 'both objects of two': .70,
-           'pairs never trained': .80}
-SHOWN = 24      # clips on a contact sheet
-EMPTY = torch.tensor([[1] + [0] * (TEXT_ROWS - 1)])     # the empty prompt: a lone </s>
+TARGETS = {
+    'vae psnr mean': 35.0,
+    'vae psnr worst': 31.0,
+    'object shape': 0.92,
+    'object colour': 0.94,
+    'floor': 0.95,
+    'sky': 0.95,
+    'camera': 0.80,
+    'motion': 0.75,
+    'both objects of two': 0.70,
+    'pairs never trained': 0.80,
+}
+SHOWN = 24  # clips on a contact sheet
+EMPTY = torch.tensor([[1] + [0] * (TEXT_ROWS - 1)])  # the empty prompt: a lone </s>
 
 
 class Sizes:
@@ -43,8 +55,12 @@ def prepare(sizes, judge, workers):
     """Every scene that the evaluation needs. Worker processes are forked: call this before the process first touches the GPU."""
     make = lambda n, seed: corpus(n, seed, pairs='any', twins=False, workers=workers)
     asked = lambda n, seed, pairs: [example(seed + i, 1, pairs, full=True, twins=False) for i in range(n)]
-    scenes = dict(psnr=make(sizes.psnr, SEEDS['vae_eval']), checked=make(sizes.checked, SEEDS['classifier_eval']),
-                  generated=asked(sizes.captions, SEEDS['eval'], 'train'), held=asked(sizes.held, SEEDS['eval_held'], 'held'))
+    scenes = dict(
+        psnr=make(sizes.psnr, SEEDS['vae_eval']),
+        checked=make(sizes.checked, SEEDS['classifier_eval']),
+        generated=asked(sizes.captions, SEEDS['eval'], 'train'),
+        held=asked(sizes.held, SEEDS['eval_held'], 'held'),
+    )
     if not os.path.exists(judge):
         scenes.update(plain=make(sizes.renders, SEEDS['classifier']), coded=make(sizes.coded, SEEDS['classifier'] + 10_000_000))
     return scenes
@@ -59,7 +75,7 @@ def get_classifier(path, vae, scenes, sizes, device):
     started = time.time()
     plain, coded = scenes['plain'], scenes['coded']
     soft = classifier.pool(coded[0], coded[1], device, sizes.full, vae)
-    repeats = max(1, len(plain[0]) // (3 * len(soft)))      # a quarter of what it sees has been coded
+    repeats = max(1, len(plain[0]) // (3 * len(soft)))  # a quarter of what it sees has been coded
     clips = torch.cat([classifier.pool(plain[0], plain[1], device, sizes.full), *[soft] * repeats])
     labels = torch.tensor(np.concatenate([plain[2], *[coded[2]] * repeats]), device=device)
     print('classifier: %d clips at %.0f s' % (len(clips), time.time() - started), flush=True)
@@ -69,13 +85,22 @@ def get_classifier(path, vae, scenes, sizes, device):
     return model
 
 
-def generate(pipe, ids, sizes, seeds, guidance=4.):
+def generate(pipe, ids, sizes, seeds, guidance=4.0):
     """Token ids [n, rows] and as many noise seeds -> normalised latents, as WanPipeline makes them. The pipeline's padding to 512 text rows is
     folded into one row (`dit_fast`): the same function, and much less work on a CPU."""
     text = [dit_fast.encode_text(pipe.text_encoder, i) for i in (ids, EMPTY.expand(len(ids), -1).to(ids.device))]
     with torch.no_grad(), torch.nn.attention.sdpa_kernel(ATTENTION, set_priority=True):
-        return pipe(prompt_embeds=text[0].detach(), negative_prompt_embeds=text[1].detach(), height=sizes.full, width=sizes.full, num_frames=FRAMES,
-                    num_inference_steps=sizes.inference, guidance_scale=guidance, generator=[torch.Generator('cpu').manual_seed(s) for s in seeds], output_type='latent').frames
+        return pipe(
+            prompt_embeds=text[0].detach(),
+            negative_prompt_embeds=text[1].detach(),
+            height=sizes.full,
+            width=sizes.full,
+            num_frames=FRAMES,
+            num_inference_steps=sizes.inference,
+            guidance_scale=guidance,
+            generator=[torch.Generator('cpu').manual_seed(s) for s in seeds],
+            output_type='latent',
+        ).frames
 
 
 def ask(pipe, tokenizer, vae, model, rows, sizes, first_seed, path):
@@ -84,14 +109,14 @@ def ask(pipe, tokenizer, vae, model, rows, sizes, first_seed, path):
     state = torch.load(path, weights_only=True) if os.path.exists(path) else dict(answers=[], frames=[])
     done = sum(len(a['count']) for a in state['answers'])
     for i in range(done, len(rows), sizes.group):
-        prompts = [r[3][0] for r in rows[i:i + sizes.group]]
+        prompts = [r[3][0] for r in rows[i : i + sizes.group]]
         ids = torch.tensor(token_rows(prompts, tokenizer), device=pipe.device).long()
         latents = generate(pipe, ids, sizes, range(first_seed + i, first_seed + i + len(prompts)))
-        clips = [vae_fast.to_clips(vae, latents[k:k + 8]) for k in range(0, len(latents), 8)]
+        clips = [vae_fast.to_clips(vae, latents[k : k + 8]) for k in range(0, len(latents), 8)]
         answers = classifier.answers(model, torch.cat([classifier.shrink(c) for c in clips]))
         state['answers'].append({k: v.cpu() for k, v in answers.items()})
         if i < SHOWN:
-            state['frames'].append(torch.cat(clips)[:SHOWN - i, ::4].cpu())
+            state['frames'].append(torch.cat(clips)[: SHOWN - i, ::4].cpu())
         torch.save(state, path)
         print('%d of %d clips' % (min(i + sizes.group, len(rows)), len(rows)), flush=True)
     return {k: torch.cat([a[k] for a in state['answers']]) for k in state['answers'][0]}, torch.cat(state['frames'])
@@ -112,7 +137,9 @@ def evaluate(path, out, scenes, judge, sizes):
     real = scenes['checked']
     labels = torch.tensor(real[2])
     figures['ceiling'] = classifier.scores(classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full)), labels)
-    figures['ceiling through vae'] = classifier.scores(classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full, vae, noise=0.)), labels)
+    figures['ceiling through vae'] = classifier.scores(
+        classifier.answers(model, classifier.pool(real[0], real[1], device, sizes.full, vae, noise=0.0)), labels
+    )
     print('ceilings at %.0f s' % (time.time() - started), flush=True)
 
     pipe = checkpoint.load_pipeline(path, device)
@@ -138,11 +165,26 @@ def table(figures):
     percent = lambda v: '%.1f %%' % (100 * v)
     for name, (share, n) in figures['generated'].items():
         target = percent(TARGETS[name]) if name in TARGETS else ''
-        lines.append('%-32s %9s %9s %9s %8s  (n = %d)' % (name, percent(share), percent(figures['ceiling'][name][0]), percent(figures['ceiling through vae'][name][0]), target, n))
+        lines.append(
+            '%-32s %9s %9s %9s %8s  (n = %d)'
+            % (name, percent(share), percent(figures['ceiling'][name][0]), percent(figures['ceiling through vae'][name][0]), target, n)
+        )
     held, n = figures['held']['first object shape and colour']
-    lines.append('%-32s %9s %9s %9s %8s  (n = %d)' % ('pairs never trained', percent(held), percent(figures['ceiling']['first object shape and colour'][0]),
-                                                       percent(figures['ceiling through vae']['first object shape and colour'][0]), percent(TARGETS['pairs never trained']), n))
-    lines.append('VAE PSNR %.2f dB (target %.0f), worst clip %.2f (target %.0f)' % (figures['vae psnr mean'], TARGETS['vae psnr mean'], figures['vae psnr worst'], TARGETS['vae psnr worst']))
+    lines.append(
+        '%-32s %9s %9s %9s %8s  (n = %d)'
+        % (
+            'pairs never trained',
+            percent(held),
+            percent(figures['ceiling']['first object shape and colour'][0]),
+            percent(figures['ceiling through vae']['first object shape and colour'][0]),
+            percent(TARGETS['pairs never trained']),
+            n,
+        )
+    )
+    lines.append(
+        'VAE PSNR %.2f dB (target %.0f), worst clip %.2f (target %.0f)'
+        % (figures['vae psnr mean'], TARGETS['vae psnr mean'], figures['vae psnr worst'], TARGETS['vae psnr worst'])
+    )
     return '\n'.join(lines)
 
 

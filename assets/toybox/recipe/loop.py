@@ -1,4 +1,5 @@
 """The training loop of every stage: a captured step, a time budget, a learning-rate shape, checkpoints to resume from."""
+
 import os
 import time
 
@@ -7,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # in this order; forcing a single one would leave some shapes without an implementation
 ATTENTION = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-SYNC = 10       # steps between two looks at the clock: without them a captured step queues thousands of replays ahead
+SYNC = 10  # steps between two looks at the clock: without them a captured step queues thousands of replays ahead
 
 
 class Captured:
@@ -41,7 +42,7 @@ class Captured:
 
 def rate(progress, step, hold, warm=50):
     """Share of the base learning rate: a short warm-up, flat to `hold` of the budget, then straight to zero."""
-    return min(1., (step + 1) / warm) * (1. if progress < hold else max(0., (1 - progress) / (1 - hold)) + 1e-3)
+    return min(1.0, (step + 1) / warm) * (1.0 if progress < hold else max(0.0, (1 - progress) / (1 - hold)) + 1e-3)
 
 
 def run(name, phases, optimisers, modules, seconds, hold, path, batch_sizes, save_every=120, max_steps=10**9):
@@ -51,7 +52,7 @@ def run(name, phases, optimisers, modules, seconds, hold, path, batch_sizes, sav
     Compiling and recording do not count against the budget. -> history [(step, seconds, loss)], samples a phase.
     """
     cuda = next(iter(modules.values())).parameters().__next__().is_cuda
-    steps, spent, samples, history = 0, 0., [0] * len(phases), []
+    steps, spent, samples, history = 0, 0.0, [0] * len(phases), []
     if os.path.exists(path):
         state = torch.load(path, map_location='cuda' if cuda else 'cpu', weights_only=True)
         for k, m in modules.items():
@@ -61,7 +62,14 @@ def run(name, phases, optimisers, modules, seconds, hold, path, batch_sizes, sav
         print('%s: resumed at step %d, %.0f s' % (name, steps, spent), flush=True)
 
     def save():
-        state = dict(modules={k: m.state_dict() for k, m in modules.items()}, optimisers=optimisers.state_dict(), steps=steps, spent=spent, samples=samples, history=history)
+        state = dict(
+            modules={k: m.state_dict() for k, m in modules.items()},
+            optimisers=optimisers.state_dict(),
+            steps=steps,
+            spent=spent,
+            samples=samples,
+            history=history,
+        )
         torch.save(state, path + '.part')
         os.replace(path + '.part', path)
 
@@ -78,13 +86,15 @@ def run(name, phases, optimisers, modules, seconds, hold, path, batch_sizes, sav
             for _ in range(1 if recording else min(SYNC, max_steps - steps)):
                 loss = captured[k]()
                 steps, samples[k] = steps + 1, samples[k] + batch_sizes[k]
-            losses.append(loss.item())      # waits for the device
+            losses.append(loss.item())  # waits for the device
             now = time.time()
             spent, clock = spent + (0 if recording and cuda else now - clock), now
             if steps - mark[0] >= 200 or steps >= max_steps:
                 pace = (steps - mark[0]) * batch_sizes[k] / max(spent - mark[1], 1e-6)
                 history.append((steps, round(spent, 1), round(sum(losses) / len(losses), 4)))
-                print('%s: step %d, %.0f s, phase %d, loss %.4f, %.0f samples/s' % (name, steps, spent, k, history[-1][2], pace), flush=True)
+                print(
+                    '%s: step %d, %.0f s, phase %d, loss %.4f, %.0f samples/s' % (name, steps, spent, k, history[-1][2], pace), flush=True
+                )
                 mark, losses = (steps, spent), []
             if spent - saved > save_every:
                 save()

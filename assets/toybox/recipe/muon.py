@@ -1,4 +1,5 @@
 """Muon for matrices and convolutions beside AdamW for the rest, with learning rates that a captured CUDA graph can follow."""
+
 import torch
 
 
@@ -17,7 +18,7 @@ def orthogonalise(g, steps=5):
 class Muon(torch.optim.Optimizer):
     """Parameters of one shape are updated as one batch; kernels are taken as [out, rest]. An update's RMS matches AdamW's."""
 
-    def __init__(self, params, lr, momentum=.95, decay=0.):
+    def __init__(self, params, lr, momentum=0.95, decay=0.0):
         super().__init__(list(params), dict(lr=lr, momentum=momentum, decay=decay))
 
     @torch.no_grad()
@@ -36,7 +37,7 @@ class Muon(torch.optim.Optimizer):
                 m.mul_(k).add_(grad, alpha=1 - k)
                 update = grad.mul(1 - k).add_(m, alpha=k)
                 update = orthogonalise(update.bfloat16() if update.is_cuda else update).float()
-                update = (update * (.2 * max(update.shape[-2:]) ** .5 * group['lr'])).reshape(len(ps), *shape)
+                update = (update * (0.2 * max(update.shape[-2:]) ** 0.5 * group['lr'])).reshape(len(ps), *shape)
                 if group['decay']:
                     torch._foreach_mul_(ps, 1 - group['lr'] * group['decay'])
                 torch._foreach_sub_(ps, list(update.unbind(0)))
@@ -73,6 +74,6 @@ class Optimisers:
         self.groups = [g for o in self.all for g in o.param_groups]
 
 
-def adamw(params, lr, device, betas=(.9, .98), decay=0.):
+def adamw(params, lr, device, betas=(0.9, 0.98), decay=0.0):
     cuda = torch.device(device).type == 'cuda'
     return torch.optim.AdamW(params, lr=lr, betas=betas, weight_decay=decay, fused=cuda, capturable=cuda)

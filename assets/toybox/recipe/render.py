@@ -1,4 +1,5 @@
 """Pictures of tracks: one CUDA-C source, compiled with NVRTC on a GPU and with g++ on a CPU (same picture to a grey level)."""
+
 import ctypes
 import os
 import subprocess
@@ -12,7 +13,7 @@ _compiled = {}
 
 def _gpu():
     if 'gpu' not in _compiled:
-        torch.cuda.current_stream()     # NVRTC needs the context
+        torch.cuda.current_stream()  # NVRTC needs the context
         _compiled['gpu'] = torch.cuda._compile_kernel(open(SOURCE).read(), 'render_gpu', nvcc_options=['--use_fast_math'])
     return _compiled['gpu']
 
@@ -20,7 +21,9 @@ def _gpu():
 def _cpu():
     if 'cpu' not in _compiled:
         library = os.path.join(tempfile.mkdtemp(prefix='toybox-render-'), 'librender.so')
-        subprocess.check_call(['g++', '-x', 'c++', '-DCPU', '-O3', '-march=native', '-ffast-math', '-fopenmp', '-shared', '-fPIC', SOURCE, '-o', library])
+        subprocess.check_call(
+            ['g++', '-x', 'c++', '-DCPU', '-O3', '-march=native', '-ffast-math', '-fopenmp', '-shared', '-fPIC', SOURCE, '-o', library]
+        )
         _compiled['cpu'] = ctypes.CDLL(library).render_cpu
     return _compiled['cpu']
 

@@ -1,4 +1,5 @@
 """Contact sheets: a row a clip, some of its frames from left to right."""
+
 import numpy as np
 import torch
 from PIL import Image

@@ -1,4 +1,5 @@
 """`python -m unittest recipe.test_recipe`: the fast forms equal the libraries' own, and every stage runs, at toy size, on a CPU."""
+
 import os
 import random
 import subprocess
@@ -42,9 +43,9 @@ class Equalities(unittest.TestCase):
     @torch.no_grad()
     def test_one_row_for_all_the_padding(self):
         dit = dit_fast.new_dit(2, 2).eval()
-        torch.nn.init.normal_(dit.proj_out.weight, std=.1)
+        torch.nn.init.normal_(dit.proj_out.weight, std=0.1)
         text = torch.randn(2, 10, 192)
-        x = dict(hidden_states=torch.randn(2, 16, 2, 8, 8), timestep=torch.tensor([300., 800.]), return_dict=False)
+        x = dict(hidden_states=torch.randn(2, 16, 2, 8, 8), timestep=torch.tensor([300.0, 800.0]), return_dict=False)
         theirs = dit(encoder_hidden_states=torch.nn.functional.pad(text, (0, 0, 0, dit_fast.PIPELINE_ROWS - 10)), **x)[0]
         dit_fast.set_attention(dit, fast=True)
         ours = dit(encoder_hidden_states=torch.nn.functional.pad(text, (0, 0, 0, 1)), **x)[0]
@@ -79,7 +80,19 @@ class Stages(unittest.TestCase):
         root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         with tempfile.TemporaryDirectory() as out:
             for name, extra in (('first', []), ('second', ['--from', os.path.join(out, 'first', 'checkpoint'), '--no-evaluation'])):
-                command = [sys.executable, '-W', 'ignore', '-m', 'recipe.train', '--toy', '--workers', '1', '--out', os.path.join(out, name), *extra]
+                command = [
+                    sys.executable,
+                    '-W',
+                    'ignore',
+                    '-m',
+                    'recipe.train',
+                    '--toy',
+                    '--workers',
+                    '1',
+                    '--out',
+                    os.path.join(out, name),
+                    *extra,
+                ]
                 subprocess.run(command, check=True, cwd=root, stdout=subprocess.DEVNULL)
             self.assertTrue(os.path.exists(os.path.join(out, 'first', 'evaluation', 'figures.json')))
             words = [len(checkpoint.load_tokenizer(os.path.join(out, n, 'checkpoint'))[0].get_vocab()) for n in ('first', 'second')]

@@ -3,6 +3,7 @@
 Hand-built, because a trained Unigram splits 'red' and 'blue' into letters when the whole lexicon has a few hundred words. A resumed
 model keeps the ids it knows (`keep`), and new words go behind them; their embedding starts as that of a word of like meaning.
 """
+
 import collections
 import json
 import math
@@ -16,14 +17,79 @@ from .scene import SEEDS, scene_of
 
 SPECIAL = ['<pad>', '</s>', '<s>', '<unk>']
 # new word -> a word of an older vocabulary that means about the same
-LIKE = {'orb': 'ball', 'globe': 'ball', 'marble': 'ball', 'crate': 'box', 'dice': 'cube', 'tube': 'cylinder', 'barrel': 'can', 'pillar': 'cylinder',
-        'doughnut': 'donut', 'hoop': 'ring', 'pyramid': 'cone', 'scarlet': 'red', 'tangerine': 'orange', 'golden': 'yellow', 'emerald': 'green', 'navy': 'blue',
-        'rose': 'pink', 'ivory': 'white', 'giant': 'huge', 'polished': 'shiny', 'dull': 'matte', 'wooden': 'brown', 'grassy': 'green', 'during': 'in', 'sun': 'sunny',
-        'dusk': 'sunset', 'midnight': 'night', 'black': 'dark', 'fog': 'foggy', 'overcast': 'cloudy', 'goes': 'moves', 'going': 'moving', 'travels': 'moves', 'travelling': 'moving',
-        'jumps': 'bounces', 'jumping': 'bouncing', 'turns': 'rotates', 'turning': 'rotating', 'becomes': 'gets', 'becoming': 'getting', 'circles': 'orbits', 'circling': 'orbiting',
-        'flies': 'floats', 'flying': 'floating', 'drops': 'falls', 'dropping': 'falling', 'towards': 'toward', 'near': 'beside', 'passing': 'past', 'table': 'floor', 'tiled': 'checkered',
-        'zooming': 'zoom', 'day': 'daylight', 'sets': 'sunset', 'shines': 'sunny', 'stand': 'stands', 'standing': 'resting', 'balls': 'ball', 'cubes': 'cube', 'rings': 'ring', 'cones': 'cone',
-        'cylinders': 'cylinder', 'rising': 'floating', 'rises': 'floats', 'evening': 'sunset', 'pan': 'pans', 'black-and-white': 'checkered', 'it': 'the', 'one': 'a', 'there': 'a', 'and': 'with'}
+LIKE = {
+    'orb': 'ball',
+    'globe': 'ball',
+    'marble': 'ball',
+    'crate': 'box',
+    'dice': 'cube',
+    'tube': 'cylinder',
+    'barrel': 'can',
+    'pillar': 'cylinder',
+    'doughnut': 'donut',
+    'hoop': 'ring',
+    'pyramid': 'cone',
+    'scarlet': 'red',
+    'tangerine': 'orange',
+    'golden': 'yellow',
+    'emerald': 'green',
+    'navy': 'blue',
+    'rose': 'pink',
+    'ivory': 'white',
+    'giant': 'huge',
+    'polished': 'shiny',
+    'dull': 'matte',
+    'wooden': 'brown',
+    'grassy': 'green',
+    'during': 'in',
+    'sun': 'sunny',
+    'dusk': 'sunset',
+    'midnight': 'night',
+    'black': 'dark',
+    'fog': 'foggy',
+    'overcast': 'cloudy',
+    'goes': 'moves',
+    'going': 'moving',
+    'travels': 'moves',
+    'travelling': 'moving',
+    'jumps': 'bounces',
+    'jumping': 'bouncing',
+    'turns': 'rotates',
+    'turning': 'rotating',
+    'becomes': 'gets',
+    'becoming': 'getting',
+    'circles': 'orbits',
+    'circling': 'orbiting',
+    'flies': 'floats',
+    'flying': 'floating',
+    'drops': 'falls',
+    'dropping': 'falling',
+    'towards': 'toward',
+    'near': 'beside',
+    'passing': 'past',
+    'table': 'floor',
+    'tiled': 'checkered',
+    'zooming': 'zoom',
+    'day': 'daylight',
+    'sets': 'sunset',
+    'shines': 'sunny',
+    'stand': 'stands',
+    'standing': 'resting',
+    'balls': 'ball',
+    'cubes': 'cube',
+    'rings': 'ring',
+    'cones': 'cone',
+    'cylinders': 'cylinder',
+    'rising': 'floating',
+    'rises': 'floats',
+    'evening': 'sunset',
+    'pan': 'pans',
+    'black-and-white': 'checkered',
+    'it': 'the',
+    'one': 'a',
+    'there': 'a',
+    'and': 'with',
+}
 
 
 def build(path, samples=20_000, keep=None):
@@ -33,11 +99,13 @@ def build(path, samples=20_000, keep=None):
         scene, rng = scene_of(SEEDS['text'] + i)
         counts.update(w.strip('.,;').lower() for w in clean_caption(scene, random.Random(i)).split())
     total = sum(counts.values())
-    score = lambda w: max(-9., math.log(max(counts[w], 1) / total))
-    vocab = [tuple(p) for p in json.load(open(keep))['model']['vocab']] if keep else [(s, 0.) for s in SPECIAL]
+    score = lambda w: max(-9.0, math.log(max(counts[w], 1) / total))
+    vocab = [tuple(p) for p in json.load(open(keep))['model']['vocab']] if keep else [(s, 0.0) for s in SPECIAL]
     known = {p for p, _ in vocab}
     fresh = [('▁' + w, score(w)) for w, _ in counts.most_common()]
-    fresh += [(',', -3.), ('.', -4.), (';', -5.), ('▁', -11.)] + [(c, -12.) for c in string.ascii_lowercase + string.digits + ';:!?\'"()-/&']
+    fresh += [(',', -3.0), ('.', -4.0), (';', -5.0), ('▁', -11.0)] + [
+        (c, -12.0) for c in string.ascii_lowercase + string.digits + ';:!?\'"()-/&'
+    ]
     for piece, value in fresh:
         if piece not in known:
             known.add(piece)

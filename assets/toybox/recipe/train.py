@@ -3,6 +3,7 @@
 Stages: text encoder, VAE, encoding of the corpora, transformer, saving, evaluation. Each leaves its state in DIR, and the same command goes on where it
 stopped. `--from CHECKPOINT` starts from an older checkpoint's weights (and keeps its token ids) instead of from nothing.
 """
+
 import argparse
 import json
 import os
@@ -30,7 +31,9 @@ def arguments():
     p.add_argument('--captions', type=int, default=6, help='captions a clip')
     p.add_argument('--batch', type=int, default=48)
     p.add_argument('--rate', type=float, default=5e-3, help="the transformer's learning rate")
-    p.add_argument('--hold', type=float, default=.4, help='share of its time that the transformer trains at the full rate, before that falls to 0')
+    p.add_argument(
+        '--hold', type=float, default=0.4, help='share of its time that the transformer trains at the full rate, before that falls to 0'
+    )
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--classifier', help='a trained classifier for the evaluation')
     p.add_argument('--no-evaluation', action='store_true')
@@ -65,8 +68,15 @@ def text_encoder(a, words, device):
         te.load_state_dict({k: grown if v.shape[0] == len(state['shared.weight']) else v for k, v in state.items()})
     te.to(device)
     _, _, labels, ids = a.text_corpus
-    train_text.train(te, torch.tensor(ids, device=device).long(), torch.tensor(labels, device=device), steps=2 if a.toy else a.text_steps,
-                     rate=1e-4 if a.source else 1e-3, frozen=a.text_steps // 3 if a.source else 0, batch=4 if a.toy else 128)
+    train_text.train(
+        te,
+        torch.tensor(ids, device=device).long(),
+        torch.tensor(labels, device=device),
+        steps=2 if a.toy else a.text_steps,
+        rate=1e-4 if a.source else 1e-3,
+        frozen=a.text_steps // 3 if a.source else 0,
+        batch=4 if a.toy else 128,
+    )
     torch.save(te.state_dict(), path)
     return te
 
@@ -91,7 +101,11 @@ def main():
     words = tokens(a)
     few = lambda n, toy: toy if a.toy else n
     # workers are forked here, before the GPU is touched
-    a.text_corpus = corpus(few(20_480, 16), SEEDS['text'] + a.seed, 4, words, workers=a.workers) if not os.path.exists(os.path.join(a.out, 'text.pt')) else None
+    a.text_corpus = (
+        corpus(few(20_480, 16), SEEDS['text'] + a.seed, 4, words, workers=a.workers)
+        if not os.path.exists(os.path.join(a.out, 'text.pt'))
+        else None
+    )
     a.vae_corpus = corpus(few(8_192, 8), SEEDS['vae'] + a.seed, workers=a.workers)
     video = corpus(few(a.videos, 4), SEEDS['video'] + a.seed, a.captions, words, workers=a.workers)
     image = corpus(few(a.images, 8), SEEDS['image'] + a.seed, a.captions, words, workers=a.workers) if a.images else None
@@ -113,16 +127,35 @@ def main():
     encoded = lambda c, **extra: (train_dit.encode_corpus(vae, c[0], c[1], device, side, **extra), torch.tensor(c[3], device=device))
     videos = *encoded(video), focus.focus(*evaluate.tensors(video[:2], device), side // 8)
     images = encoded(image, image=True, batch=64) if a.images else None
-    say('%d videos and %d frames encoded, deviation %.3f' % (len(videos[0]), len(images[0]) if images else 0, videos[0][:256].float().std().item()))
+    say(
+        '%d videos and %d frames encoded, deviation %.3f'
+        % (len(videos[0]), len(images[0]) if images else 0, videos[0][:256].float().std().item())
+    )
 
     torch.manual_seed(a.seed + 1)
     dit = (checkpoint.load_dit(a.source, 'cpu') if a.source else new_dit(*((2, 2) if a.toy else ()))).to(device)
-    history, samples = train_dit.train(dit, te, videos, images, a.dit_seconds, os.path.join(a.out, 'dit.pt'), image_share=.1 if a.images else 0., rate=a.rate, hold=a.hold,
-                                       **(dict(batch=2, batch_image=2, max_steps=4) if a.toy else dict(batch=a.batch)))
+    history, samples = train_dit.train(
+        dit,
+        te,
+        videos,
+        images,
+        a.dit_seconds,
+        os.path.join(a.out, 'dit.pt'),
+        image_share=0.1 if a.images else 0.0,
+        rate=a.rate,
+        hold=a.hold,
+        **(dict(batch=2, batch_image=2, max_steps=4) if a.toy else dict(batch=a.batch)),
+    )
     target = os.path.join(a.out, 'checkpoint')
     checkpoint.save(target, dit, te, vae, words)
     with open(os.path.join(a.out, 'history.json'), 'w') as f:
-        json.dump(dict(arguments={k: v for k, v in vars(a).items() if 'corpus' not in k}, dit=history, samples=samples, command=' '.join(sys.argv)), f, indent=1)
+        json.dump(
+            dict(
+                arguments={k: v for k, v in vars(a).items() if 'corpus' not in k}, dit=history, samples=samples, command=' '.join(sys.argv)
+            ),
+            f,
+            indent=1,
+        )
     say('saved %s' % target)
     if not a.no_evaluation:
         del videos, images

@@ -4,6 +4,7 @@ diffusers walks a clip in chunks of four frames and caches the frames behind eac
 function is: two zero frames in front of every causal convolution; temporal halving keeps frame 0 and strides over the rest; temporal
 doubling keeps frame 0 and doubles the rest; a clip of one frame (an image) skips both. Tensors are [B, C, T, H, W].
 """
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ def _attention(m, x):
     """One head over the pixels of each frame."""
     b, y = x.shape[0], _frames(x)
     n, c, h, w = y.shape
-    y = (F.normalize(y.float(), dim=1) * c ** .5 * m.norm.gamma.float()).to(y.dtype)
+    y = (F.normalize(y.float(), dim=1) * c**0.5 * m.norm.gamma.float()).to(y.dtype)
     q, k, v = F.conv2d(y, m.to_qkv.weight, m.to_qkv.bias).permute(0, 2, 3, 1).reshape(n, 1, h * w, 3 * c).chunk(3, -1)
     y = F.scaled_dot_product_attention(q, k, v).reshape(n, h, w, c).permute(0, 3, 1, 2)
     return x + _clips(F.conv2d(y, m.proj.weight, m.proj.bias), b)
@@ -59,7 +60,7 @@ def _down(m, x):
 
 
 # [phase, low-resolution tap, full-resolution tap]: which tap of a 3-wide kernel falls on which source pixel after doubling
-_TAPS = torch.tensor([[[1., 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
+_TAPS = torch.tensor([[[1.0, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
 
 
 def _double(conv, y):
@@ -99,7 +100,7 @@ def prepare(clips):
     b, t, h, w, _ = clips.shape
     dtype = compute_dtype(clips.device)
     x = torch.zeros(b, t + 2, h, w, 8, device=clips.device, dtype=dtype)
-    x[:, 2:, ..., :3] = clips.to(torch.float32).mul_(1 / 127.5).sub_(1.).to(dtype)
+    x[:, 2:, ..., :3] = clips.to(torch.float32).mul_(1 / 127.5).sub_(1.0).to(dtype)
     return x.permute(0, 4, 1, 2, 3)
 
 
