@@ -153,7 +153,7 @@ impl History {
         let failed = |source| Error::History { path: self.path.clone(), source };
         let mut statement = self
             .connection
-            .prepare("SELECT phase, device, dtype, kernels, fingerprint, work / seconds FROM speeds ORDER BY id DESC LIMIT ?1")
+            .prepare("SELECT phase, device, dtype, kernels, fingerprint, work, seconds FROM speeds ORDER BY id DESC LIMIT ?1")
             .map_err(failed)?;
         let rows = statement
             .query_map([RECENT], |row| {
@@ -163,14 +163,19 @@ impl History {
                     kernels: row.get(3)?,
                     fingerprint: row.get(4)?,
                 };
-                Ok((row.get::<_, String>(0)?, conditions, row.get::<_, f64>(5)?))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    conditions,
+                    row.get::<_, f64>(5)?,
+                    row.get::<_, f64>(6)?,
+                ))
             })
             .map_err(failed)?;
         let mut rates = Vec::new();
         for row in rows {
-            let (name, conditions, per_second) = row.map_err(failed)?;
+            let (name, conditions, work, seconds) = row.map_err(failed)?;
             if let Some(phase) = Phase::ALL.into_iter().find(|phase| phase.name() == name) {
-                rates.push(Rate { phase, conditions, per_second });
+                rates.push(Rate { phase, conditions, work, seconds });
             }
         }
         Ok(Rates(rates))
@@ -232,7 +237,7 @@ mod tests {
             kernels: receipt.ran_on.kernels.clone(),
             fingerprint: receipt.model.fingerprint.clone(),
         };
-        assert_eq!(history.rates().unwrap().measured(Phase::Denoise, &now), Some(50.0));
+        assert_eq!(history.rates().unwrap().measured(Phase::Denoise, &now, 100.0), Some(50.0));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Machine {
     pub kernels: String,
     /// GPUs that this build can use, by index.
     pub gpus: Vec<String>,
+    /// What was wrong while looking, full sentences; every plan repeats it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A parsed value of the setting `device`.
@@ -53,6 +56,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             kernels: level().name().into(),
             gpus: gpus(),
+            warnings: memory::misread_limit().into_iter().collect(),
         }
     }
 
@@ -131,6 +135,7 @@ mod tests {
             cores: 2,
             kernels: "avx2".into(),
             gpus: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 

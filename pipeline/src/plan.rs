@@ -141,7 +141,8 @@ impl Plan {
         if !problems.is_empty() {
             return Err(Error::Settings(problems));
         }
-        let mut warnings = unknown_keys(&request);
+        let mut warnings = machine.warnings.clone();
+        warnings.extend(unknown_keys(&request));
         let named = request.out.is_some();
         files::settle_output(&mut request)?;
         let settled = Settled::new(&request)?;

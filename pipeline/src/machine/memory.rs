@@ -44,6 +44,17 @@ impl Memory {
     }
 }
 
+/// What to say when `TESSERA_MEMORY_LIMIT` is set to something that is no size.
+pub(super) fn misread_limit() -> Option<String> {
+    let text = std::env::var_os(LIMIT_VARIABLE)?.to_string_lossy().into_owned();
+    let is_wrong = parse_bytes(&text).is_none() && !text.is_empty();
+    is_wrong.then(|| {
+        format!(
+            "{LIMIT_VARIABLE} is \"{text}\", which is no size such as 512M or 2G; it is ignored."
+        )
+    })
+}
+
 /// Reads "512M", "2G" or plain bytes.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();

@@ -31,7 +31,7 @@ pub(super) fn predict(
             kernels: machine.kernels.clone(),
             fingerprint: folder.fingerprint().into(),
         };
-        let measured = rates.measured(phase, &now);
+        let measured = rates.measured(phase, &now, work);
         let rate = measured.unwrap_or_else(|| guess(phase, &now, machine.cores));
         let (seconds, is_measured) = (work / rate, measured.is_some());
         PlannedPhase { phase, work, peak_bytes, seconds, is_measured }

@@ -24,23 +24,28 @@ pub struct Rate {
     pub phase: Phase,
     /// When it was measured.
     pub conditions: Conditions,
-    /// Work done in a second.
-    pub per_second: f64,
+    /// Work done.
+    pub work: f64,
+    /// Time it took.
+    pub seconds: f64,
 }
 
 /// Speeds measured here, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates(pub Vec<Rate>);
 
+/// A run counts when it did at least this part of the work that is planned: the speed of a moment says nothing of an hour's.
+const ENOUGH: f64 = 1.0 / 20.0;
 /// Runs that the median is taken over.
 const REMEMBERED: usize = 5;
 
 impl Rates {
-    /// Work a second in a phase: the median of the last runs of this model, or else of any model under otherwise equal
-    /// conditions; `None` when there are none.
-    pub fn measured(&self, phase: Phase, now: &Conditions) -> Option<f64> {
+    /// Work a second in a phase of `work`: the median of the last large enough runs of this model, or else of any model under
+    /// otherwise equal conditions; `None` when there are none.
+    pub fn measured(&self, phase: Phase, now: &Conditions, work: f64) -> Option<f64> {
         let alike = |rate: &&Rate| {
             rate.phase == phase
+                && rate.work >= ENOUGH * work
                 && rate.conditions.device == now.device
                 && rate.conditions.dtype == now.dtype
                 && rate.conditions.kernels == now.kernels
@@ -56,7 +61,7 @@ impl Rates {
 
 fn median<'a>(rates: impl Iterator<Item = &'a Rate>) -> Option<f64> {
     let mut speeds: Vec<f64> = rates
-        .map(|rate| rate.per_second)
+        .map(|rate| rate.work / rate.seconds)
         .filter(|speed| speed.is_finite() && *speed > 0.0)
         .take(REMEMBERED)
         .collect();
@@ -93,7 +98,8 @@ mod tests {
     use super::*;
 
     fn rate(fingerprint: &str, per_second: f64) -> Rate {
-        Rate { phase: Phase::Denoise, conditions: conditions(fingerprint), per_second }
+        let (work, seconds) = (100.0 * per_second, 100.0);
+        Rate { phase: Phase::Denoise, conditions: conditions(fingerprint), work, seconds }
     }
 
     fn conditions(fingerprint: &str) -> Conditions {
@@ -114,10 +120,11 @@ mod tests {
             rate("a", 1.0),
             rate("a", f64::NAN),
         ]);
-        assert_eq!(rates.measured(Phase::Denoise, &conditions("a")), Some(10.0));
-        assert_eq!(rates.measured(Phase::Denoise, &conditions("new")), Some(11.0));
-        assert_eq!(rates.measured(Phase::Decode, &conditions("a")), None);
+        assert_eq!(rates.measured(Phase::Denoise, &conditions("a"), 100.0), Some(10.0));
+        assert_eq!(rates.measured(Phase::Denoise, &conditions("new"), 100.0), Some(11.0));
+        assert_eq!(rates.measured(Phase::Decode, &conditions("a"), 100.0), None);
+        assert_eq!(rates.measured(Phase::Denoise, &conditions("a"), 30_000.0), None);
         let gpu = Conditions { device: "cuda:0".into(), ..conditions("a") };
-        assert_eq!(rates.measured(Phase::Denoise, &gpu), None);
+        assert_eq!(rates.measured(Phase::Denoise, &gpu, 100.0), None);
     }
 }

@@ -6,7 +6,7 @@ use tessera_models::folder::TextConfig;
 use tessera_models::wan::{TransformerConfig, VaeConfig, transformer_tensors, vae_tensors};
 use tessera_models::weights::Expected;
 
-use super::rates::Conditions;
+use super::rates::{Conditions, Rate};
 use super::*;
 use crate::machine::Memory;
 
@@ -16,6 +16,7 @@ fn machine(available: u64) -> Machine {
         cores: 2,
         kernels: "avx2".into(),
         gpus: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -126,7 +127,7 @@ fn earlier_runs_make_times_measured() {
         fingerprint: "another".into(),
     };
     let rates =
-        Rates(vec![rates::Rate { phase: Phase::Denoise, conditions: now, per_second: 1e12 }]);
+        Rates(vec![Rate { phase: Phase::Denoise, conditions: now, work: 1e12, seconds: 1.0 }]);
     let plan =
         Plan::resolve_with(&asked(|r| r.dtype = Some("f32".into())), &machine(16 << 30), &rates)
             .unwrap();
@@ -157,7 +158,7 @@ fn hollow_model(folder: &Path) {
         num_layers: 30,
         ..TransformerConfig::default()
     };
-    let text = TextConfig {
+    let text_config = TextConfig {
         vocab_size: 256_384,
         d_model: 4096,
         num_heads: 64,
@@ -167,11 +168,11 @@ fn hollow_model(folder: &Path) {
     };
     put("transformer/config.json", &serde_json::to_string(&transformer).unwrap());
     put("vae/config.json", "{}");
-    put("text_encoder/config.json", &serde_json::to_string(&text).unwrap());
+    put("text_encoder/config.json", &serde_json::to_string(&text_config).unwrap());
     let weights = "diffusion_pytorch_model.safetensors";
     hollow_file(&folder.join("transformer").join(weights), &transformer_tensors(&transformer));
     hollow_file(&folder.join("vae").join(weights), &vae_tensors(&VaeConfig::default()));
-    let text = tessera_models::text::expected(&text, |_| true);
+    let text = text::expected(&text_config, |_| true);
     hollow_file(&folder.join("text_encoder/model.safetensors"), &text);
 }
 
@@ -182,7 +183,7 @@ fn hollow_file(path: &Path, tensors: &[Expected]) {
         let begin = end;
         end += 4 * tensor.shape.iter().product::<usize>();
         let entry = json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [begin, end]});
-        header.insert(tensor.name.to_string(), entry);
+        header.insert(tensor.name.clone(), entry);
     }
     let header = serde_json::to_vec(&header).unwrap();
     crate::files::write_atomically(path, |file| {
