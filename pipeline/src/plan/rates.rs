@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(rates.measured(Phase::Denoise, &conditions("a"), 100.0), Some(10.0));
         assert_eq!(rates.measured(Phase::Denoise, &conditions("new"), 100.0), Some(11.0));
         assert_eq!(rates.measured(Phase::Decode, &conditions("a"), 100.0), None);
-        assert_eq!(rates.measured(Phase::Denoise, &conditions("a"), 30_000.0), None);
+        assert_eq!(rates.measured(Phase::Denoise, &conditions("a"), 1e6), None);
         let gpu = Conditions { device: "cuda:0".into(), ..conditions("a") };
         assert_eq!(rates.measured(Phase::Denoise, &gpu, 100.0), None);
     }
