@@ -26,10 +26,14 @@ fuzz_target!(|data: &[u8]| {
 /// An accepted config, written out, is accepted as the same.
 fn again<C: Config + Debug>(text: &str) {
     let Ok(first) = read::<C>("config.json", text) else { return };
-    let written = serde_json::to_string(&first).expect("a config is JSON");
+    let mut value = serde_json::to_value(&first).expect("a config is JSON");
+    // A folder may leave the class out, and the config then holds none; writing "none" down is no folder's way.
+    value.as_object_mut().expect("a config is an object").retain(|_, value| !value.is_null());
+    let written = value.to_string();
     match read::<C>("config.json", &written) {
         Ok(second) => {
-            assert_eq!(written, serde_json::to_string(&second).expect("a config is JSON"));
+            let value = serde_json::to_value(&first).expect("a config is JSON");
+            assert_eq!(value, serde_json::to_value(&second).expect("a config is JSON"));
         }
         Err(problems) => panic!("{written} was accepted and is refused: {problems:?}"),
     }
