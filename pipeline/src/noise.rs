@@ -11,7 +11,7 @@
 //!   first, the sine is kept for the next element. Rounded to F32 at the end.
 //!
 //! ln, cos and sin of the first form are not libm's: torch's x86-64 build uses Cephes polynomials on AVX2 lanes, and its compiler
-//! fuses products into sums, so last bits differ from any libm. [`cephes`] repeats those operations in that order in scalar F32.
+//! fuses products into sums, so last bits differ from any libm. `cephes.rs` repeats those operations in that order in scalar F32.
 //! torch on a machine without AVX2 (or on ARM) gives noise that differs from this in last bits.
 //!
 //! Source of the algorithm: ATen `native/cpu/DistributionTemplates.h`, `core/DistributionsHelper.h`; checked against torch 2.15
