@@ -59,10 +59,11 @@ fn the_watch_sees_each_matrix_and_can_cancel() {
 #[test]
 fn what_cannot_be_encoded_is_refused() {
     let folder = ModelFolder::open(&toybox()).unwrap();
+    let beyond = folder.text_config().vocab_size as u32;
     for (ids, dtype) in [
         (vec![], DType::F32),
         (vec![4; 513], DType::F32),
-        (vec![229, 1], DType::F32),
+        (vec![beyond, 1], DType::F32),
         (vec![1], DType::F64),
     ] {
         let outcome = encode_prompts(&folder, &[ids], dtype, &Device::Cpu, &mut Unwatched);
