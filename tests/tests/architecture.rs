@@ -1,5 +1,7 @@
 //! The house rules that a compiler does not hold: which crate may use which, and how long a file may get.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
