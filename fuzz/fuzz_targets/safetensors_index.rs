@@ -20,7 +20,10 @@ fuzz_target!(|data: &[u8]| {
     let Ok(files) = parse_index("index.json", "transformer", text) else { return };
     for file in files.values() {
         let parts: Vec<_> = Path::new(file).components().collect();
-        assert!(matches!(parts[..], [Component::Normal(_), Component::Normal(_)]), "{file:?} leads out");
+        assert!(
+            matches!(parts[..], [Component::Normal(_), Component::Normal(_)]),
+            "{file:?} leads out"
+        );
     }
 });
 
@@ -29,7 +32,8 @@ fn read(head: &[u8], file_len: u64) {
     for (name, entry) in &header.tensors {
         let end = entry.start.checked_add(entry.bytes).expect("an end that is a number");
         assert!(end <= file_len, "{name:?} ends at {end} of {file_len}");
-        let bits = entry.elements().checked_mul(entry.dtype.bitsize()).expect("a size that is a number");
+        let bits =
+            entry.elements().checked_mul(entry.dtype.bitsize()).expect("a size that is a number");
         assert_eq!(bits as u64, entry.bytes * 8, "{name:?}");
     }
 }
