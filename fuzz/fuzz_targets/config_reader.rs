@@ -29,8 +29,11 @@ fuzz_target!(|data: &[u8]| {
 fn again<C: Config + Debug>(text: &str) {
     let Ok(first) = read::<C>("config.json", text) else { return };
     let mut value = serde_json::to_value(&first).expect("a config is JSON");
-    // A folder may leave the class out, and the config then holds none; writing "none" down is no folder's way.
-    value.as_object_mut().expect("a config is an object").retain(|_, value| !value.is_null());
+    // A folder may leave the class out, and the config then holds none; no folder writes "none" down.
+    value
+        .as_object_mut()
+        .expect("a config is an object")
+        .retain(|key, value| key != C::CLASS.0 || !value.is_null());
     let written = value.to_string();
     match read::<C>("config.json", &written) {
         Ok(second) => {
