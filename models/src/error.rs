@@ -51,7 +51,7 @@ pub enum Error {
         got: String,
     },
     /// A NaN or an infinity appeared.
-    #[error("{what} is not finite{}", match step { Some(step) => format!(" at step {step}"), None => String::new() })]
+    #[error("{what} is not finite{}", match step { Some(step) => format!(" at step {}", step + 1), None => String::new() })]
     NotFinite {
         /// Which tensor.
         what: String,

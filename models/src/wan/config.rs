@@ -123,6 +123,11 @@ impl TransformerConfig {
         if !self.cross_attn_norm {
             found.push(Problem::new(file, "cross_attn_norm", "true", "false"));
         }
+        const ACROSS_HEADS: &str = "rms_norm_across_heads";
+        if self.qk_norm.as_deref() != Some(ACROSS_HEADS) {
+            let got = self.qk_norm.as_deref().unwrap_or("null");
+            found.push(Problem::new(file, "qk_norm", ACROSS_HEADS, got));
+        }
         let image = "image-to-video checkpoints are not supported; use a text-to-video one";
         for (field, value) in [
             ("image_dim", self.image_dim),
@@ -326,6 +331,10 @@ mod tests {
             ..TransformerConfig::default()
         };
         assert_eq!(names(image.problems("config.json")), ["image_dim", "in_channels"]);
+        let other = |qk_norm| TransformerConfig { qk_norm, ..TransformerConfig::default() };
+        for config in [other(None), other(Some("layer_norm".to_owned()))] {
+            assert_eq!(names(config.problems("config.json")), ["qk_norm"]);
+        }
         let short =
             VaeConfig { latents_std: vec![1.0; 3], dim_mult: vec![1, 2], ..VaeConfig::default() };
         let expected = ["temperal_downsample", "latents_std"];
