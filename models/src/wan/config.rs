@@ -9,6 +9,9 @@ use tessera_kernels::attention::MAX_HEAD_WIDTH;
 
 use crate::problems::Problem;
 
+/// The only `qk_norm` there is: one RMS norm over all heads together.
+const ACROSS_HEADS: &str = "rms_norm_across_heads";
+
 /// transformer/config.json of `WanTransformer3DModel`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -60,7 +63,7 @@ impl Default for TransformerConfig {
             ffn_dim: 13_824,
             num_layers: 40,
             cross_attn_norm: true,
-            qk_norm: Some("rms_norm_across_heads".to_owned()),
+            qk_norm: Some(ACROSS_HEADS.to_owned()),
             eps: 1e-6,
             image_dim: None,
             added_kv_proj_dim: None,
@@ -123,7 +126,6 @@ impl TransformerConfig {
         if !self.cross_attn_norm {
             found.push(Problem::new(file, "cross_attn_norm", "true", "false"));
         }
-        const ACROSS_HEADS: &str = "rms_norm_across_heads";
         if self.qk_norm.as_deref() != Some(ACROSS_HEADS) {
             let got = self.qk_norm.as_deref().unwrap_or("null");
             found.push(Problem::new(file, "qk_norm", ACROSS_HEADS, got));
