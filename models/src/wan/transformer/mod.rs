@@ -1,8 +1,8 @@
 //! The Wan diffusion transformer: latents, a timestep and a prompt in, the flow's velocity out.
 //!
-//! Latents become tokens ([`patch`]), the blocks ([`block`]) refine them, and the head (shift, scale) = table + temb,
-//! LN·(1 + scale) + shift, linear, makes velocities of them. What depends on the timestep alone ([`time`]) or on the
-//! prompt alone ([`text`]) is prepared once. The residual stream is F32 whatever the compute dtype; no matrix of
+//! Latents become tokens (`patch`), the blocks (`block`) refine them, and the head (shift, scale) = table + temb,
+//! LN·(1 + scale) + shift, linear, makes velocities of them. What depends on the timestep alone (`time`) or on the
+//! prompt alone (`text`) is prepared once. The residual stream is F32 whatever the compute dtype; no matrix of
 //! attention scores is ever held. Source: diffusers 0.42, `WanTransformer3DModel`.
 
 use std::sync::{Mutex, PoisonError};

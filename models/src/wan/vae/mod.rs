@@ -2,7 +2,7 @@
 //! out, or the other way round.
 //!
 //! Every convolution over time looks back only, so a clip can be made piece by piece with two frames of memory a
-//! convolution ([`causal`]): a preview, an encoder or a cancel needs no whole clip. Inside, tensors are channels-last,
+//! convolution (`causal`): a preview, an encoder or a cancel needs no whole clip. Inside, tensors are channels-last,
 //! `[B, T, H, W, C]`; outside, pixels are `[B, 3, n, H, W]` in [−1, 1] and latents `[B, z, 1, h, w]` in the
 //! transformer's space, z' = (z − mean)/std. Source: diffusers 0.42, `AutoencoderKLWan`.
 
