@@ -11,11 +11,14 @@
 )]
 
 pub mod attention;
+pub mod blocks;
 pub mod channel_norm;
 pub mod conv;
 pub mod cpu;
+pub mod levels;
 pub mod linear;
 pub mod norm;
+pub mod order;
 pub mod rope;
 
 mod activation;

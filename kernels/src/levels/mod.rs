@@ -1,0 +1,153 @@
+//! Level maps: how finely each query block sees each key block.
+//!
+//! `levels[b, h, row, column]` (U8): 0 = skipped; ℓ ≥ 1 = the block's keys and values are mean-pooled over runs of
+//! 2^(ℓ−1) tokens: 1 full, 2 halves, …, `1 + log₂ key_block` the whole block as one. Source: methods.md §6.1 and §6.3.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use crate::blocks::Blocks;
+use crate::check;
+
+/// The level of a block that is not attended to.
+pub const SKIPPED: u8 = 0;
+/// The level of a block that is attended to token by token.
+pub const FULL: u8 = 1;
+
+/// Tokens that one pooled key stands for at `level` (≥ 1): 2^(level − 1).
+pub fn pool(level: u8) -> usize {
+    1 << (level.max(FULL) - 1)
+}
+
+/// The levels of one attention call, `[B, H, rows, columns]`, on the attention's device.
+#[derive(Debug, Clone)]
+pub struct LevelMap {
+    levels: Tensor,
+    blocks: Blocks,
+}
+
+/// Share of the dense work that a map keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Density {
+    /// Mean over blocks of 2^(1−ℓ), 0 where skipped: every block counted as whole.
+    pub nominal: f64,
+    /// Query rows × pooled keys that exist, over queries × keys.
+    pub exact: f64,
+}
+
+impl LevelMap {
+    /// Takes levels `[B, H, rows, columns]` U8; refuses another shape, and levels deeper than the key block allows.
+    pub fn new(levels: Tensor, blocks: Blocks) -> Result<Self> {
+        check::dtype("level map", "levels", &levels, DType::U8)?;
+        let (batch, heads, _, _) = levels.dims4()?;
+        check::shape(
+            "level map",
+            "levels",
+            &levels,
+            &[batch, heads, blocks.rows(), blocks.columns()],
+        )?;
+        let map = Self { levels, blocks };
+        let deepest = map.to_vec()?.into_iter().max().unwrap_or_default();
+        if deepest > blocks.deepest_level() {
+            bail!(
+                "level map: levels go to {} for key blocks of {}, got {deepest}",
+                blocks.deepest_level(),
+                blocks.key_block
+            );
+        }
+        Ok(map)
+    }
+
+    /// From levels in row-major order `[B, H, rows, columns]`.
+    pub fn from_vec(
+        levels: Vec<u8>,
+        (batch, heads): (usize, usize),
+        blocks: Blocks,
+    ) -> Result<Self> {
+        let shape = (batch, heads, blocks.rows(), blocks.columns());
+        Self::new(Tensor::from_vec(levels, shape, &Device::Cpu)?, blocks)
+    }
+
+    /// The same level everywhere; [`FULL`] is dense attention.
+    pub fn filled(level: u8, (batch, heads): (usize, usize), blocks: Blocks) -> Result<Self> {
+        Self::from_vec(
+            vec![level; batch * heads * blocks.rows() * blocks.columns()],
+            (batch, heads),
+            blocks,
+        )
+    }
+
+    /// The levels, `[B, H, rows, columns]` U8.
+    pub fn levels(&self) -> &Tensor {
+        &self.levels
+    }
+
+    /// The cut that the levels are about.
+    pub fn blocks(&self) -> Blocks {
+        self.blocks
+    }
+
+    /// (B, H).
+    pub fn heads(&self) -> (usize, usize) {
+        (self.levels.dims()[0], self.levels.dims()[1])
+    }
+
+    /// The levels in row-major order.
+    pub fn to_vec(&self) -> Result<Vec<u8>> {
+        self.levels.flatten_all()?.to_vec1()
+    }
+
+    /// The density of every (sample, head), in row-major order.
+    pub fn densities(&self) -> Result<Vec<Density>> {
+        let (rows, columns) = (self.blocks.rows(), self.blocks.columns());
+        let levels = self.to_vec()?;
+        Ok(levels.chunks(rows * columns).map(|head| density(head, self.blocks)).collect())
+    }
+
+    /// The mean density over all heads.
+    pub fn density(&self) -> Result<Density> {
+        let all = self.densities()?;
+        let mean = |of: fn(&Density) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        Ok(Density { nominal: mean(|d| d.nominal), exact: mean(|d| d.exact) })
+    }
+}
+
+/// The density of one head's levels `[rows, columns]`.
+pub fn density(levels: &[u8], blocks: Blocks) -> Density {
+    let columns = blocks.columns();
+    let (mut nominal, mut exact) = (0.0, 0.0);
+    for (row, levels) in levels.chunks(columns).enumerate() {
+        let queries = blocks.query_range(row).len() as f64;
+        for (column, &level) in levels.iter().enumerate().filter(|(_, level)| **level > SKIPPED) {
+            nominal += 1.0 / pool(level) as f64;
+            exact += queries * blocks.pooled_keys(column, level) as f64;
+        }
+    }
+    Density {
+        nominal: nominal / (blocks.rows() * columns) as f64,
+        exact: exact / (blocks.queries * blocks.keys) as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn densities_are_those_of_the_golden_case() {
+        let blocks = Blocks::new(6, 10, 4, 4).unwrap();
+        let map = LevelMap::from_vec(vec![1, 2, 3, 0, 3, 1], (1, 1), blocks).unwrap();
+        let density = map.density().unwrap();
+        assert!((density.nominal - 0.5).abs() < 1e-12, "{density:?}");
+        assert!((density.exact - 17.0 / 30.0).abs() < 1e-12, "{density:?}");
+        let dense = LevelMap::filled(FULL, (2, 3), blocks).unwrap();
+        assert_eq!(dense.density().unwrap(), Density { nominal: 1.0, exact: 1.0 });
+        assert_eq!(dense.densities().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn impossible_maps_are_refused() {
+        let blocks = Blocks::new(6, 10, 4, 4).unwrap();
+        assert!(LevelMap::from_vec(vec![4; 6], (1, 1), blocks).is_err(), "deeper than the block");
+        assert!(LevelMap::from_vec(vec![1; 5], (1, 1), blocks).is_err(), "too few");
+    }
+}
