@@ -149,7 +149,10 @@ impl Request {
             reason: reason.to_string(),
         };
         let mut value: Value = serde_json::from_str(text).map_err(unreadable)?;
-        if let Some(inner) = value.get_mut("request").filter(|inner| inner.is_object()) {
+        // A request of its own always has a prompt; what only holds one has not.
+        let holds_one = value.get("prompt").is_none();
+        if let Some(inner) = value.get_mut("request").filter(|inner| holds_one && inner.is_object())
+        {
             value = inner.take();
         }
         serde_json::from_value(value).map_err(unreadable)
@@ -224,6 +227,9 @@ mod tests {
             Request::from_json(r#"{"version":9,"request":{"prompt":"x","seed":4}}"#, "s").unwrap();
         assert_eq!((request.prompt.as_str(), request.seed), ("x", Some(4)));
         assert!(Request::from_json("not json", "s").unwrap_err().to_string().starts_with("s: "));
+        let text = r#"{"version":1,"prompt":"x","request":{"prompt":"another program's"}}"#;
+        let request = Request::from_json(text, "s").unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), text, "an unknown key of that name");
     }
 
     #[test]

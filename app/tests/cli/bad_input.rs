@@ -75,10 +75,10 @@ fn more_memory_than_the_machine_has() {
     let studio = Studio::new();
     studio
         .tessera()
-        .env("TESSERA_MEMORY_LIMIT", "512M")
+        .env("TESSERA_MEMORY_LIMIT", "2G")
         .arg("generate")
         .arg("a red ball")
-        .arg("--size=1280x720")
+        .arg("--size=1920x1072")
         .arg("--frames=81")
         .run()
         .without_a_panic()
