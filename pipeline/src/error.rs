@@ -61,6 +61,14 @@ pub enum Error {
         /// What could be asked for instead.
         available: String,
     },
+    /// Two clips that are not of one size cannot be compared.
+    #[error("cannot compare clips of different sizes: expected {expected}, got {got}")]
+    Compare {
+        /// Size of the reference.
+        expected: String,
+        /// Size of the clip.
+        got: String,
+    },
     /// The plan needs more memory than there is.
     #[error("{0}")]
     Memory(Box<crate::plan::Refusal>),
@@ -109,6 +117,7 @@ impl Error {
             | Self::Unreadable { .. }
             | Self::Latents { .. }
             | Self::Device { .. }
+            | Self::Compare { .. }
             | Self::Io { .. }
             | Self::Model(Model::Argument { .. }) => FailureKind::Input,
             Self::Memory(_) => FailureKind::Memory,

@@ -15,6 +15,7 @@ pub mod history;
 pub mod inspect;
 pub mod latents;
 pub mod machine;
+pub mod metrics;
 pub mod noise;
 pub mod plan;
 pub mod receipt;

@@ -12,11 +12,11 @@
 //! [`codec`] has the table of codecs and files, [`quality`] what a quality means to each encoder, `recipe` how an odd size is written.
 
 pub mod codec;
-mod convert;
+pub(crate) mod convert;
 mod decoder;
 mod encoder;
 mod error;
-mod ffmpeg;
+pub(crate) mod ffmpeg;
 mod gif;
 mod isom;
 pub mod metadata;
