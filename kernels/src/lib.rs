@@ -15,14 +15,18 @@ pub mod blocks;
 pub mod channel_norm;
 pub mod conv;
 pub mod cpu;
+pub mod keep;
 pub mod levels;
 pub mod linear;
 pub mod norm;
 pub mod order;
 pub mod rope;
+pub mod scores;
+pub mod select;
 
 mod activation;
 mod check;
+mod mix;
 #[cfg(test)]
 mod testing;
 

@@ -1,11 +1,26 @@
 //! Orders: permutations of the video's tokens that bring near in the sequence what is near in the clip.
 //!
 //! An [`Order`] says which token stands at each position: `permuted[p] = x[tokens[p]]`. Tokens are counted in raster
-//! order, x + W·(y + H·z) with z the frame. Source: methods.md §6.9.
+//! order, x + W·(y + H·z) with z the frame. Orders are made once a run, in time linear in the tokens (Morton sorts them).
+//! Source: methods.md §6.9.
 
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, bail};
+
+mod axes;
+mod gilbert;
+mod morton;
+mod permute;
+#[cfg(test)]
+mod tests;
+mod tiles;
+
+pub use axes::{AxisOrder, axes};
+pub use gilbert::gilbert;
+pub use morton::morton;
+pub use permute::permute;
+pub use tiles::tiles;
 
 /// The box of tokens that orders walk through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,52 +93,20 @@ impl Order {
         Self { tokens: positions.into() }
     }
 
+    /// This order of a video's tokens for a sequence that starts with `text` others: these come last, as they were.
+    #[must_use]
+    pub fn then_text(&self, text: usize) -> Self {
+        let text = text as u32;
+        Self { tokens: self.tokens.iter().map(|token| token + text).chain(0..text).collect() }
+    }
+
     /// As an index tensor `[S]` U32.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
         Tensor::new(&*self.tokens, device)
     }
 }
 
-/// `x [B, H, S, D]` with the tokens of each head in its order: one order for all heads, or one a head.
-pub fn permute(x: &Tensor, orders: &[Order]) -> Result<Tensor> {
-    let (_, heads, tokens, _) = x.dims4()?;
-    if let Some(wrong) = orders.iter().find(|order| order.tokens.len() != tokens) {
-        bail!("order: expected one over {tokens} tokens, got one over {}", wrong.tokens.len());
-    }
-    match orders {
-        [one] if one.is_identity() => Ok(x.clone()),
-        [one] => x.contiguous()?.index_select(&one.tensor(x.device())?, 2),
-        each if each.len() == heads => {
-            let parts = each
-                .iter()
-                .enumerate()
-                .map(|(head, order)| {
-                    x.narrow(1, head, 1)?.contiguous()?.index_select(&order.tensor(x.device())?, 2)
-                })
-                .collect::<Result<Vec<_>>>()?;
-            Tensor::cat(&parts, 1)
-        }
-        _ => bail!("order: expected 1 or {heads} orders, got {}", orders.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::random;
-
-    #[test]
-    fn an_order_and_its_inverse_cancel() {
-        let a = Order::new(vec![2, 0, 3, 1]).unwrap();
-        let b = Order::new(vec![3, 2, 1, 0]).unwrap();
-        assert_eq!(a.inverse().inverse(), a);
-        assert!(Order::new(vec![0, 0]).is_err() && Order::new(vec![2, 0]).is_err());
-        let x = random(&[2, 2, 4, 3], 1);
-        let back = [a.inverse(), b.inverse()];
-        let there = permute(&x, &[a, b]).unwrap();
-        let again = permute(&there, &back).unwrap();
-        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_ne!(flat(&there), flat(&x));
-        assert_eq!(flat(&again), flat(&x));
-    }
+/// Frame, row, column: the order in which a transformer's patches come.
+pub fn raster(volume: Volume) -> Order {
+    Order::identity(volume.tokens())
 }

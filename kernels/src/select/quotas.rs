@@ -1,0 +1,26 @@
+//! Levels by count.
+
+use candle_core::{Result, Tensor};
+
+use super::{Scores, assign, check_ends, ranked};
+use crate::{blocks::Blocks, levels::LevelMap};
+
+/// A row's blocks by descending score: the first ⌊n·share₁⌋ get the first level, those up to ⌊n·share₂⌋ the next, and so
+/// on; the rest is skipped.
+///
+/// `scores [B, H, rows, columns]`; `ends` are (level, cumulative share), both ascending. Source: methods.md §2.1 (top-k
+/// mode), without the rounding to whole tiles that PSA's kernel needs.
+pub fn quotas(scores: &Tensor, blocks: Blocks, ends: &[(u8, f64)]) -> Result<LevelMap> {
+    const OP: &str = "quotas";
+    check_ends(OP, ends, blocks)?;
+    let scores = Scores::new(OP, scores, blocks)?;
+    let columns = blocks.columns() as f64;
+    scores.map(|row, levels| {
+        let ranked = ranked(scores.row(row), row % blocks.rows(), blocks);
+        assign(
+            &ranked,
+            ends.iter().map(|&(level, share)| (level, (columns * share) as usize)),
+            levels,
+        );
+    })
+}
