@@ -2,10 +2,13 @@
 //!
 //! [`Dense`] is the plain answer, softmax(q·kᵀ/√D)·v over all tokens. A sparse method sees the same calls: the clip's
 //! token grid once, the noise level of each step, then q, k, v of each site, and keeps what it likes between them.
-//! Tokens are frame-major, then rows, then columns; text tokens of a joint attention come first, before the video's.
+//! Tokens are frame-major, then rows, then columns; text tokens of a joint attention come first, before the video's. A
+//! method that wants all heads of all blocks in another order says so once a forward, and the tokens are carried through
+//! the blocks in that order: everything between the attentions treats each token alone.
 
 use candle_core::Tensor;
 use tessera_kernels::attention::attention;
+use tessera_kernels::order::Order;
 
 use crate::Result;
 use crate::geometry::Grid;
@@ -51,13 +54,19 @@ impl Sequence {
 }
 
 /// A way to do self-attention. The calls of a clip: `begin_clip` once, `begin_step` before the forwards of each step,
-/// `attend` once a site.
+/// `token_order` once a forward, `attend` once a site.
 pub trait SelfAttention: Send {
     /// A clip with these tokens begins: whatever was kept of another is dropped.
     fn begin_clip(&mut self, sequence: &Sequence) -> Result<()>;
 
     /// Step `index` (from 0) of `of` begins, at noise level `sigma` in 0..=1.
     fn begin_step(&mut self, index: usize, of: usize, sigma: f64) -> Result<()>;
+
+    /// The order over all tokens of [`Sequence`] in which the coming forward shall carry them; `None` leaves them as they
+    /// are. The model permutes tokens and rotary tables before its blocks and undoes it after them.
+    fn token_order(&mut self) -> Result<Option<Order>> {
+        Ok(None)
+    }
 
     /// The attention of every query. q, k, v and the result are `[B, H, S, D]` in the compute dtype; the scores'
     /// scale is 1/√D.

@@ -58,6 +58,9 @@ pub enum Error {
         /// The denoising step, counted from 0, when in one.
         step: Option<usize>,
     },
+    /// A [`crate::attention::SelfAttention`] from outside this crate failed; the error is its own.
+    #[error(transparent)]
+    Attention(Box<dyn std::error::Error + Send + Sync>),
     /// A file could not be read.
     #[error("{}: {source}", path.display())]
     Io {

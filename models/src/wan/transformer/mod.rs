@@ -13,6 +13,7 @@ use tessera_kernels::norm::layer_norm_modulate;
 use tessera_kernels::rope::RopeTables;
 
 use self::block::{Block, Fixed};
+use self::carried::Carried;
 use self::text::TextProjection;
 use self::time::TimeEmbedder;
 use super::source::{Source, from_folder};
@@ -25,6 +26,7 @@ use crate::watch::{Watch, tick};
 use crate::{Error, Result};
 
 pub(crate) mod block;
+mod carried;
 mod patch;
 mod rope;
 pub(crate) mod tensors;
@@ -150,7 +152,7 @@ impl WanTransformer {
     }
 
     /// As [`Self::forward`], showing `trace` what it passes, all F32: "temb" `[1, d]`, "six" `[1, 6, d]`, "patch" and
-    /// "block.0", "block.1", … `[B, S, d]`, "velocity" `[B, C, T, H, W]`.
+    /// "block.0", "block.1", … `[B, S, d]` in the attention's token order, "velocity" `[B, C, T, H, W]`.
     #[expect(clippy::too_many_arguments, reason = "forward's arguments and the hook")]
     pub fn forward_traced(
         &self,
@@ -164,11 +166,21 @@ impl WanTransformer {
     ) -> Result<Tensor> {
         let patch = self.config.patch_size;
         let grid = patch::grid(latents, self.config.in_channels, patch)?;
-        let rope = self.rope(grid)?;
+        let order = attention.token_order()?;
+        let order =
+            order.as_ref().map(|order| Carried::new(order, grid, &self.device)).transpose()?;
+        let rope = match &order {
+            Some(order) => order.rows(self.rope(grid)?)?,
+            None => self.rope(grid)?,
+        };
         let fixed = Fixed { rope: &rope, key_bias: text.key_bias.as_ref() };
         trace("temb", &step.temb);
         trace("six", &step.six);
         let tokens = patch::patchify(&latents.to_dtype(DType::F32)?, grid, patch)?;
+        let tokens = match &order {
+            Some(order) => order.apply(&tokens)?,
+            None => tokens,
+        };
         let mut x = self.patch_embedding.forward(&tokens)?;
         drop(tokens);
         trace("patch", &x);
@@ -185,7 +197,11 @@ impl WanTransformer {
         }
         let (shift, scale) = (step.head.get(0)?, step.head.get(1)?);
         let n = layer_norm_modulate(&x, &scale, &shift, self.config.eps, DType::F32)?;
-        let velocity = patch::unpatchify(&self.head.forward(&n)?, grid, patch)?;
+        let mut patches = self.head.forward(&n)?;
+        if let Some(order) = &order {
+            patches = order.undo(&patches)?;
+        }
+        let velocity = patch::unpatchify(&patches, grid, patch)?;
         trace("velocity", &velocity);
         Ok(velocity)
     }

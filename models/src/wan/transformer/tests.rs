@@ -140,3 +140,45 @@ fn bf16_stays_near_f32() {
     let error = relative(&rounded, &exact);
     assert!(error < 0.02, "relative error {error}");
 }
+
+/// Dense attention over tokens that are carried in another order.
+struct Shuffled(tessera_kernels::order::Order);
+
+impl SelfAttention for Shuffled {
+    fn begin_clip(&mut self, _: &Sequence) -> Result<()> {
+        Ok(())
+    }
+
+    fn begin_step(&mut self, _: usize, _: usize, _: f64) -> Result<()> {
+        Ok(())
+    }
+
+    fn token_order(&mut self) -> Result<Option<tessera_kernels::order::Order>> {
+        Ok(Some(self.0.clone()))
+    }
+
+    fn attend(&mut self, site: Site, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        Dense.attend(site, q, k, v)
+    }
+}
+
+#[test]
+fn the_velocity_does_not_depend_on_the_order_that_tokens_are_carried_in() {
+    let model = model(DType::F32);
+    let steps = model.prepare_steps(&[500.0]).unwrap();
+    let text = model.prepare_text(&prompt(4)).unwrap();
+    let latents = tensor(9, &[2, 4, 3, 6, 10]);
+    let run = |attention: &mut dyn SelfAttention| {
+        model.forward(&latents, &steps[0], &text, Branch::Cond, attention, &mut Unwatched)
+    };
+    let plain = run(&mut Dense).unwrap();
+    let tokens = 3 * 3 * 5;
+    let shuffled = (0..tokens).map(|place| place * 7 % tokens).collect();
+    let order = tessera_kernels::order::Order::new(shuffled).unwrap();
+    let carried = run(&mut Shuffled(order)).unwrap();
+    let difference = relative(&carried, &plain);
+    assert!(difference < 2e-6, "{difference}");
+    let short = tessera_kernels::order::Order::identity(tokens as usize - 1);
+    let error = run(&mut Shuffled(short)).unwrap_err().to_string();
+    assert!(error.contains("45 tokens"), "{error}");
+}
