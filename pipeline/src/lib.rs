@@ -23,6 +23,7 @@ pub mod request;
 pub mod resume;
 pub mod run;
 pub mod settings;
+pub mod table;
 pub mod video;
 
 pub use error::{Error, Result};
