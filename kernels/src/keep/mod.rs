@@ -16,6 +16,9 @@ use crate::{
     select::{Scores, ranked},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What is kept. The default keeps nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Keeps {

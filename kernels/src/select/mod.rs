@@ -28,6 +28,8 @@ mod cumulative;
 mod mean_sigma;
 mod quotas;
 mod rank;
+#[cfg(test)]
+mod tests;
 mod top_k;
 mod top_p;
 
