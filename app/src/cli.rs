@@ -27,6 +27,7 @@ pub fn command() -> Command {
         .subcommand(resume_command())
         .subcommand(inspect())
         .subcommand(doctor())
+        .subcommand(crate::table::command())
 }
 
 fn generate() -> Command {
@@ -150,7 +151,7 @@ fn running() -> [Arg; 3] {
 }
 
 /// The flag of one setting; the prompt is the one that is typed without a flag.
-fn flag(setting: &'static Setting) -> Arg {
+pub(crate) fn flag(setting: &'static Setting) -> Arg {
     let arg = Arg::new(setting.key)
         .help(setting.help)
         .long_help(long_help(setting))

@@ -90,7 +90,7 @@ pub(crate) fn names_a_folder(path: &Path) -> bool {
 }
 
 /// The prompts of a file, one a line; `-` is standard input.
-fn prompts(path: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) fn prompts(path: &str) -> anyhow::Result<Vec<String>> {
     let text = if path == "-" {
         io::read_to_string(io::stdin()).map_err(Error::io(Path::new("standard input")))?
     } else {

@@ -1,7 +1,7 @@
 //! The window and the command line; all they change goes through pipeline's commands, all they show comes from pipeline's events.
 //!
 //! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
-//! may be typed, `generate`, `resume`, `inspect` and `doctor` are the subcommands, `session` runs jobs on the
+//! may be typed, `generate`, `resume`, `inspect`, `doctor` and `table` are the subcommands, `session` runs jobs on the
 //! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns.
 //!
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
@@ -18,6 +18,7 @@ mod jsonl;
 mod progress;
 mod resume;
 mod session;
+mod table;
 mod text;
 
 use std::ffi::OsString;
@@ -49,6 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("resume", matches)) => resume::run(matches),
         Some(("inspect", matches)) => inspect::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
+        Some(("table", matches)) => table::run(matches),
         _ => {
             writeln!(io::stdout(), "{}", command.render_help())?;
             Ok(Exit::Success)

@@ -26,9 +26,19 @@ pub fn places() -> Vec<PathBuf> {
 
 /// The bundled checkpoint folder.
 pub fn model() -> Result<PathBuf> {
-    let tried: Vec<PathBuf> =
-        places().iter().map(|place| place.join("toybox").join("checkpoint")).collect();
-    if let Some(found) = tried.iter().find(|folder| folder.join("model_index.json").is_file()) {
+    Ok(toybox()?.join("checkpoint"))
+}
+
+/// The file of the bundled model's example prompts, one a line.
+pub fn prompts() -> Result<PathBuf> {
+    Ok(toybox()?.join("prompts.txt"))
+}
+
+/// The bundled model's folder: checkpoint, card, example prompts.
+fn toybox() -> Result<PathBuf> {
+    let tried: Vec<PathBuf> = places().iter().map(|place| place.join("toybox")).collect();
+    let is_there = |folder: &&PathBuf| folder.join("checkpoint/model_index.json").is_file();
+    if let Some(found) = tried.iter().find(is_there) {
         return Ok(found.canonicalize().unwrap_or_else(|_| found.clone()));
     }
     let tried: Vec<String> = tried.iter().map(|folder| folder.display().to_string()).collect();
@@ -56,6 +66,7 @@ mod tests {
         let folder = super::model().unwrap();
         assert!(folder.join("transformer/config.json").is_file());
         assert!(super::is_bundled(&folder));
+        assert!(super::prompts().unwrap().is_file());
         assert!(!super::is_bundled(std::path::Path::new("/")));
     }
 }

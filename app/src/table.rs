@@ -1,0 +1,186 @@
+//! `tessera table`: every method at the same densities, against the dense clips of the same prompts.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use serde_json::Value;
+use tessera_pipeline::attention::NAMES;
+use tessera_pipeline::files::write_atomically;
+use tessera_pipeline::request::Request;
+use tessera_pipeline::settings::SETTINGS;
+use tessera_pipeline::table::{self, Arm, Spec, Summary};
+use tessera_pipeline::{Error, bundled};
+
+use crate::cli;
+use crate::exit::Exit;
+use crate::failure::Usage;
+use crate::generate::prompts;
+use crate::interrupt::Interrupt;
+use crate::text::shorten;
+
+/// Settings that the table itself decides for each clip.
+const DECIDED: &[&str] = &[
+    "prompt",
+    "count",
+    "attention",
+    "preset",
+    "density",
+    "out",
+    "codec",
+    "quality",
+    "save_latents",
+    "save_frames",
+    "record",
+];
+/// Densities of a table, unless others are asked for.
+const DENSITIES: &str = "0.5,0.25,0.12";
+
+/// What may be typed.
+pub(crate) fn command() -> Command {
+    let settings = SETTINGS.iter().filter(|setting| !DECIDED.contains(&setting.key));
+    Command::new("table")
+        .about("Compares every attention method at the same densities against dense clips")
+        .long_about(
+            "Compares every attention method at the same densities against dense clips.\n\n\
+             Each prompt is made dense (twice: the second clip tells the noise of the measurement) and once with \
+             every method at every density. Finished clips are kept as figures in a folder, so a table that was \
+             stopped goes on. Writes a Markdown, a CSV and a JSON file and prints their paths.",
+        )
+        .after_help(Exit::table())
+        .arg(
+            Arg::new("to")
+                .long("to")
+                .value_name("PATH")
+                .default_value("policies")
+                .help("The files to write, without their endings")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::AnyPath),
+        )
+        .arg(
+            Arg::new("work")
+                .long("work")
+                .value_name("FOLDER")
+                .help("Where finished figures are kept; the name of --to with .cells behind it by default")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::DirPath),
+        )
+        .arg(
+            Arg::new("methods")
+                .long("methods")
+                .value_name("NAMES")
+                .value_delimiter(',')
+                .help("Methods, each a NAME or NAME/PRESET; all by default"),
+        )
+        .arg(
+            Arg::new("densities")
+                .long("densities")
+                .value_name("NUMBERS")
+                .value_delimiter(',')
+                .default_value(DENSITIES)
+                .help("Exact densities of the sparse calls")
+                .value_parser(value_parser!(f64)),
+        )
+        .arg(
+            Arg::new("prompts-file")
+                .long("prompts-file")
+                .value_name("PATH")
+                .help("One prompt a line; the bundled model's examples by default")
+                .value_hint(ValueHint::FilePath),
+        )
+        .arg(
+            Arg::new("prompts")
+                .long("prompts")
+                .value_name("N")
+                .help("Only the first so many of them")
+                .value_parser(value_parser!(usize)),
+        )
+        .arg(
+            Arg::new("preface")
+                .long("preface")
+                .value_name("TEXT")
+                .help("What the Markdown file begins with: device, command, commit"),
+        )
+        .arg(
+            Arg::new("quiet")
+                .long("quiet")
+                .short('q')
+                .action(ArgAction::SetTrue)
+                .help("Shows no progress, only errors"),
+        )
+        .args(settings.map(cli::flag))
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
+    let settings = cli::typed(matches);
+    let base: Request =
+        serde_json::from_value(Value::Object(settings)).context("reading the settings")?;
+    let out = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
+    let folder =
+        matches.get_one::<PathBuf>("work").cloned().unwrap_or_else(|| out.with_extension("cells"));
+    let path = match matches.get_one::<String>("prompts-file") {
+        Some(path) => path.clone(),
+        None => bundled::prompts()?.display().to_string(),
+    };
+    let count = matches.get_one::<usize>("prompts").copied().unwrap_or(usize::MAX);
+    let prompts: Vec<String> = prompts(&path)?.into_iter().take(count).collect();
+    let spec = Spec { base, prompts, arms: arms(matches)?, folder };
+
+    let interrupt = Interrupt::install()?;
+    let quiet = matches.get_flag("quiet");
+    let cells = table::run(&spec, |progress| {
+        if !quiet {
+            // With standard error closed there is nobody to tell.
+            let _ = writeln!(
+                io::stderr(),
+                "{} of {}: {}, {}",
+                progress.done + 1,
+                progress.of,
+                progress.arm,
+                shorten(&progress.prompt, 50)
+            );
+        }
+        !interrupt.asked()
+    });
+    let cells = match cells {
+        Err(Error::Cancelled) => {
+            writeln!(
+                io::stderr(),
+                "stopped; the same command goes on from {}",
+                spec.folder.display()
+            )?;
+            return Ok(Exit::Cancelled);
+        }
+        cells => cells?,
+    };
+    let summary = Summary::new(&cells);
+    let preface = matches.get_one::<String>("preface").cloned().unwrap_or_default();
+    write(&out.with_extension("md"), &table::markdown(&summary, &preface))?;
+    write(&out.with_extension("csv"), &table::csv(&summary))?;
+    write(&out.with_extension("json"), &serde_json::to_string_pretty(&(&summary, &cells))?)?;
+    Ok(Exit::Success)
+}
+
+/// The methods times the densities.
+fn arms(matches: &ArgMatches) -> anyhow::Result<Vec<Arm>> {
+    let names: Vec<&str> = match matches.get_many::<String>("methods") {
+        Some(names) => names.map(String::as_str).collect(),
+        None => NAMES.iter().copied().filter(|name| *name != table::REFERENCE).collect(),
+    };
+    let densities: Vec<f64> =
+        matches.get_many::<f64>("densities").into_iter().flatten().copied().collect();
+    if let Some(wrong) = densities.iter().find(|density| !(0.0..=1.0).contains(*density)) {
+        return Err(Usage(format!("--densities: expected numbers from 0 to 1, got {wrong}")).into());
+    }
+    let all =
+        densities.iter().flat_map(|density| names.iter().map(move |name| Arm::new(name, *density)));
+    Ok(all.collect())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    writeln!(io::stdout(), "{}", path.display())?;
+    Ok(())
+}
