@@ -20,6 +20,8 @@ pub mod levels;
 pub mod linear;
 pub mod norm;
 pub mod order;
+pub mod pool;
+pub mod pyramid;
 pub mod rope;
 pub mod scores;
 pub mod select;

@@ -5,8 +5,13 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use crate::blocks::Blocks;
-use crate::check;
+use crate::{blocks::Blocks, check};
+
+mod lists;
+mod packed;
+
+pub use lists::Lists;
+pub use packed::PackedLevels;
 
 /// The level of a block that is not attended to.
 pub const SKIPPED: u8 = 0;
@@ -96,6 +101,43 @@ impl LevelMap {
         self.levels.flatten_all()?.to_vec1()
     }
 
+    /// The map in which every skipped block has level `floor`; 0 leaves them skipped. Refuses a floor deeper than the
+    /// key block allows.
+    pub fn with_floor(&self, floor: u8) -> Result<Self> {
+        if floor > self.blocks.deepest_level() {
+            bail!(
+                "level map: the floor goes to {} for key blocks of {}, got {floor}",
+                self.blocks.deepest_level(),
+                self.blocks.key_block
+            );
+        }
+        if floor == SKIPPED {
+            return Ok(self.clone());
+        }
+        let floors = self.levels.ones_like()?.affine(f64::from(floor), 0.0)?;
+        let levels = self.levels.ne(0_u8)?.where_cond(&self.levels, &floors)?;
+        Ok(Self { levels, blocks: self.blocks })
+    }
+
+    /// The levels at four bits each; refuses levels deeper than 15.
+    pub fn packed(&self) -> Result<PackedLevels> {
+        PackedLevels::pack(self)
+    }
+
+    /// The key blocks that query block `row` of head `head` (counted over samples and heads, b·H + h) sees, by level.
+    pub fn lists(&self, head: usize, row: usize) -> Result<Lists> {
+        let (batch, heads) = self.heads();
+        if head >= batch * heads || row >= self.blocks.rows() {
+            bail!(
+                "level map: expected a head below {} and a row below {}, got {head} and {row}",
+                batch * heads,
+                self.blocks.rows()
+            );
+        }
+        let levels = self.levels.get(head / heads)?.get(head % heads)?.get(row)?;
+        Ok(Lists::of(&levels.to_vec1()?, self.blocks))
+    }
+
     /// The density of every (sample, head), in row-major order.
     pub fn densities(&self) -> Result<Vec<Density>> {
         let (rows, columns) = (self.blocks.rows(), self.blocks.columns());
@@ -142,6 +184,15 @@ mod tests {
         let dense = LevelMap::filled(FULL, (2, 3), blocks).unwrap();
         assert_eq!(dense.density().unwrap(), Density { nominal: 1.0, exact: 1.0 });
         assert_eq!(dense.densities().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn a_floor_takes_the_place_of_skipped_blocks_only() {
+        let blocks = Blocks::new(6, 10, 4, 4).unwrap();
+        let map = LevelMap::from_vec(vec![1, 2, 3, 0, 3, 0], (1, 1), blocks).unwrap();
+        assert_eq!(map.with_floor(3).unwrap().to_vec().unwrap(), [1, 2, 3, 3, 3, 3]);
+        assert_eq!(map.with_floor(SKIPPED).unwrap().to_vec().unwrap(), [1, 2, 3, 0, 3, 0]);
+        assert!(map.with_floor(4).unwrap_err().to_string().contains("got 4"));
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! The operator against its definition.
+
+mod golden;
