@@ -19,6 +19,7 @@ use candle_core::{D, DType, Result, Tensor};
 use crate::{blocks::Blocks, check};
 
 mod alike;
+mod cells;
 mod mass;
 mod pooled;
 mod sampled;

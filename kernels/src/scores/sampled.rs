@@ -5,11 +5,20 @@
 //! the softmax's denominator is left out, as PSA's code does. Unlike there, the positions come from a seed, ragged blocks
 //! are not padded, and maxima stay F32. Source: methods.md §2.1.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
+use half::bf16;
 
-use super::{chunk, logits, operands};
+use super::{
+    cells::{self, Fold, Operands, Part, Reduce, Reduced},
+    chunk, logits, operands,
+};
 use crate::{
     blocks::Blocks,
+    cpu::{
+        Level,
+        host::{self, Element},
+        level,
+    },
     mix::{SplitMix, mixed},
 };
 
@@ -70,7 +79,14 @@ pub fn sampled_max(
             }));
         }
     }
-    reference(&gathered(q, q_tokens)?, &gathered(k, k_tokens)?, blocks, scale, sampling)
+    let (q, k) = (gathered(q, q_tokens)?, gathered(k, k_tokens)?);
+    match level() {
+        level if q.device().is_cpu() && level > Level::Reference => match q.dtype() {
+            DType::F32 => fast::<f32>(level, &q, &k, blocks, scale, sampling),
+            _ => fast::<bf16>(level, &q, &k, blocks, scale, sampling),
+        },
+        _ => reference(&q, &k, blocks, scale, sampling),
+    }
 }
 
 /// The positions of sampled queries and of sampled keys in a whole block, ascending, for one (sample, head).
@@ -110,4 +126,51 @@ fn reference(
         parts.push(shares.exp()?.reshape((batch, heads, count, columns))?);
     }
     Tensor::cat(&parts, 2)
+}
+
+/// On the CPU, of the sampled tokens alone.
+fn fast<T: Element>(
+    level: Level,
+    q: &Tensor,
+    k: &Tensor,
+    blocks: Blocks,
+    scale: f32,
+    sampling: &Sampling,
+) -> Result<Tensor> {
+    let (batch, heads, queries, width) = q.dims4()?;
+    let ((q, ql), (k, kl)) = (q.storage_and_layout(), k.storage_and_layout());
+    let operands = Operands {
+        q: host::slice::<T>(&q, ql)?,
+        k: host::slice::<T>(&k, kl)?,
+        heads: batch * heads,
+        width,
+        queries: (queries, sampling.queries),
+        keys: (blocks.columns() * sampling.keys, sampling.keys),
+        scale,
+        bias: &[],
+        reduce: Reduce::Max,
+    };
+    let scores = cells::reduce(level, &operands, &Largest);
+    Tensor::from_vec(scores, (batch, heads, blocks.rows(), blocks.columns()), &Device::Cpu)
+}
+
+/// The largest logit of any query, below that query's largest one.
+struct Largest;
+
+impl Fold for Largest {
+    const START: f32 = f32::MIN;
+
+    fn add(&self, row: &mut [f32], group: &Reduced<'_>, part: &Part) {
+        let highest = &group.highest[part.of.clone()];
+        for (column, logits) in group.cells(part.of.clone()) {
+            let score = &mut row[column];
+            *score = score.max(cells::largest_difference(logits, highest));
+        }
+    }
+
+    fn finish(&self, row: &mut [f32], _: usize) {
+        for score in row {
+            *score = score.exp2();
+        }
+    }
 }

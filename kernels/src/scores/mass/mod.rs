@@ -6,10 +6,16 @@
 //! §2.3 (AdaSpa).
 
 use candle_core::{DType, Result, Tensor, bail};
+use half::bf16;
 
 use super::operands;
-use crate::{blocks::Blocks, check};
+use crate::{
+    blocks::Blocks,
+    check,
+    cpu::{Level, level},
+};
 
+mod cpu;
 mod reference;
 
 /// The masses of one call, and what they were divided by.
@@ -38,7 +44,13 @@ pub fn block_mass(
         check::dtype("block_mass", "lse", lse, DType::F32)?;
         check::shape("block_mass", "lse", lse, &[batch, heads, queries])?;
     }
-    reference::block_mass(q, k, blocks, scale, lse)
+    match level() {
+        level if q.device().is_cpu() && level > Level::Reference => match q.dtype() {
+            DType::F32 => cpu::block_mass::<f32>(level, [q, k], blocks, scale, lse),
+            _ => cpu::block_mass::<bf16>(level, [q, k], blocks, scale, lse),
+        },
+        _ => reference::block_mass(q, k, blocks, scale, lse),
+    }
 }
 
 /// The softmax mass that each of the query tokens `rows` gives to each key block, `[B, H, rows.len(), columns]` F32.
