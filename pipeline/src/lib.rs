@@ -23,6 +23,7 @@ pub mod request;
 pub mod resume;
 pub mod run;
 pub mod settings;
+pub mod sparsity;
 pub mod table;
 pub mod video;
 

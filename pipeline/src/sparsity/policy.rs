@@ -1,0 +1,111 @@
+//! The seam of the methods: what a policy may look at, and the level map that it answers with.
+//!
+//! A policy knows nothing of weights, devices or windows, and nothing of what is common to all methods: the token order
+//! is applied before it is asked, forced keeps and the floor after it has answered, and its maps are kept and dropped by
+//! the schedule.
+
+use std::fmt;
+
+use candle_core::Tensor;
+use tessera_kernels::blocks::Blocks;
+use tessera_kernels::levels::LevelMap;
+use tessera_kernels::order::Order;
+use tessera_models::attention::Site;
+use tessera_models::geometry::Grid;
+
+use super::Arrangement;
+use super::calibration::LayerPlan;
+use crate::Result;
+
+/// One attention call as a policy sees it. Tokens are in the policy's order already; text, where the attention has any,
+/// stands behind the video.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// Queries `[B, H, S, D]`.
+    pub q: &'a Tensor,
+    /// Keys `[B, H, S, D]`.
+    pub k: &'a Tensor,
+    /// Values `[B, H, S, D]`.
+    pub v: &'a Tensor,
+    /// 1/√D.
+    pub scale: f32,
+    /// How tokens are cut into blocks.
+    pub blocks: Blocks,
+    /// The video tokens.
+    pub grid: Grid,
+    /// Text tokens, at the end.
+    pub text_tokens: usize,
+    /// The raster token at each position: one order for all heads, or one a head.
+    pub orders: &'a [Order],
+    /// Where in the model.
+    pub site: Site,
+    /// Blocks of the model.
+    pub layers: usize,
+    /// The step, from 0.
+    pub step: usize,
+    /// Steps of the run.
+    pub steps: usize,
+    /// Noise level of the step, 0 to 1.
+    pub sigma: f64,
+    /// Log-sum-exp of every query over all keys `[B, H, S]` F32, from the last time that it was computed at this site, in
+    /// this order; `None` when it never was, or when [`Needs::lse`] is not set.
+    pub lse: Option<&'a Tensor>,
+    /// What calibration found for this layer; always there when [`Needs::plan`] is set.
+    pub plan: Option<&'a LayerPlan>,
+    /// For estimators that sample: the request's seed mixed with the site and the step.
+    pub seed: u64,
+}
+
+/// How much a policy shall keep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Knob {
+    /// What its preset says.
+    Preset,
+    /// From 0, the least that the method can do, to 1, every block in full; density never falls as it grows. A half
+    /// should lie near the preset where the method has a natural scale. Used to meet a density that was asked for.
+    Keep(f64),
+}
+
+/// Chooses levels from what was estimated: cheap, asked several times when a density is to be met.
+pub type Select<'a> = Box<dyn Fn(Knob) -> Result<LevelMap> + 'a>;
+
+/// An estimate of one call.
+pub struct Prepared<'a> {
+    /// What the levels are chosen by, `[B, H, rows, columns]` F32, larger is more important: shown in the lens, and used
+    /// for keeps that take the best of a row. `None` for static patterns.
+    pub scores: Option<Tensor>,
+    /// The exact log-sum-exp of every query `[B, H, S]` F32, when the estimate came by it (exact search).
+    pub lse: Option<Tensor>,
+    /// The selector.
+    pub select: Select<'a>,
+}
+
+/// What a policy wants to be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// [`View::lse`], also from dense steps.
+    pub lse: bool,
+    /// [`View::plan`]: without a plan file the request is refused.
+    pub plan: bool,
+}
+
+/// A method that chooses level maps.
+pub trait Policy: fmt::Debug + Send + Sync {
+    /// The token order of a layer, where the request does not choose one. When it is the same for all layers and not
+    /// calibrated, it is applied once around the block stack.
+    fn arrangement(&self, layer: usize) -> Arrangement;
+
+    /// What [`View`] must hold.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Whose map a site uses: another site's where a method shares maps between layers (static patterns, maps chosen in
+    /// selection layers). The owner must come earlier in the same step, or be the site itself.
+    fn owner(&self, site: Site, _layers: usize) -> Site {
+        site
+    }
+
+    /// Estimates one call.
+    fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>>;
+}

@@ -1,0 +1,75 @@
+//! When attention is dense, when a map is estimated and when the last one is used again.
+//!
+//! dense(s) = s < W or s ≥ S − E, and in every listed layer; otherwise a map, fresh or cached (methods.md §6.5). The step
+//! is the sampler's, never a count of calls.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The first part of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Span {
+    /// So many steps.
+    Steps(usize),
+    /// This share of the steps, rounded up.
+    Share(f64),
+    /// While the noise level is above this, in 0..=1.
+    Sigma(f64),
+}
+
+impl Span {
+    /// The number of steps of a run with these noise levels (one a step).
+    pub fn steps(self, sigmas: &[f64]) -> usize {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Share(share) => (share * sigmas.len() as f64 - 1e-9).ceil().max(0.0) as usize,
+            Self::Sigma(above) => sigmas.iter().take_while(|sigma| **sigma > above).count(),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => write!(f, "{steps}"),
+            Self::Share(share) => write!(f, "{}%", share * 100.0),
+            Self::Sigma(above) => write!(f, "sigma>{above}"),
+        }
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    /// `12`, `25%` or `sigma>0.9`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "a number of steps, a share such as 25% or a noise level such as sigma>0.9, not \"{text}\""
+            )
+        };
+        let number = |text: &str| text.trim().parse::<f64>().ok();
+        if let Some(share) = text.strip_suffix('%') {
+            let share = number(share).filter(|share| (0.0..=100.0).contains(share));
+            return Ok(Self::Share(share.ok_or_else(wrong)? / 100.0));
+        }
+        if let Some(above) = text.strip_prefix("sigma>") {
+            let above = number(above).filter(|above| (0.0..=1.0).contains(above));
+            return Ok(Self::Sigma(above.ok_or_else(wrong)?));
+        }
+        text.trim().parse().map(Self::Steps).map_err(|_| wrong())
+    }
+}
+
+/// When a site's map is estimated again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Refresh {
+    /// At the first sparse step and every so many steps after it.
+    Every(usize),
+    /// At the first sparse step and at these steps, from 0.
+    At(&'static [usize]),
+    /// At the first sparse step only.
+    Never,
+    /// When a few sampled rows say that the map's recall has fallen below this share of what it was when it was made.
+    Adaptive(f64),
+}
