@@ -7,7 +7,7 @@ use super::policy::Policy;
 use super::schedule::{Refresh, Span};
 
 /// A method and its presets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Method {
     /// What `--attention` takes.
     pub name: &'static str,
@@ -22,7 +22,7 @@ pub struct Method {
 }
 
 /// A named setting of a method, with the source of its numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Preset {
     /// Its name.
     pub name: &'static str,
@@ -35,7 +35,7 @@ pub struct Preset {
 }
 
 /// What a preset says about the settings that every policy has; a request may override each.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Defaults {
     /// Level of blocks that were not selected: 0 drops them, 7 keeps their pooled mass.
     pub floor: u8,

@@ -3,6 +3,7 @@
 //! dense(s) = s < W or s ≥ S − E, and in every listed layer; otherwise a map, fresh or cached (methods.md §6.5). The step
 //! is the sampler's, never a count of calls.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -62,12 +63,12 @@ impl FromStr for Span {
 }
 
 /// When a site's map is estimated again.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Refresh {
     /// At the first sparse step and every so many steps after it.
     Every(usize),
     /// At the first sparse step and at these steps, from 0.
-    At(&'static [usize]),
+    At(Cow<'static, [usize]>),
     /// At the first sparse step only.
     Never,
     /// When a few sampled rows say that the map's recall has fallen below this share of what it was when it was made.
