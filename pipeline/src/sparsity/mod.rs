@@ -6,10 +6,12 @@
 
 pub mod arrangement;
 pub mod calibration;
+pub mod observer;
 pub mod policies;
 pub mod policy;
 pub mod registry;
 pub mod schedule;
 
 pub use arrangement::Arrangement;
+pub use observer::{CallReport, Mode, Observer, SparseReport, Step};
 pub use policy::{Knob, Needs, Policy, Prepared, View};
