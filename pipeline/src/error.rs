@@ -51,6 +51,18 @@ pub enum Error {
         /// What was expected and what was there.
         reason: String,
     },
+    /// A calibration plan cannot be read, or is not of this model and this clip.
+    #[error("plan file {}: {field}: expected {expected}, got {got}; `tessera calibrate` makes one", path.display())]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// What in it.
+        field: String,
+        /// What would do.
+        expected: String,
+        /// What was there.
+        got: String,
+    },
     /// The device that was asked for is not there.
     #[error("device {asked}: {reason}; available: {available}")]
     Device {
@@ -116,6 +128,7 @@ impl Error {
             Self::Settings(_)
             | Self::Unreadable { .. }
             | Self::Latents { .. }
+            | Self::PlanFile { .. }
             | Self::Device { .. }
             | Self::Compare { .. }
             | Self::Io { .. }

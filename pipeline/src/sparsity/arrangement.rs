@@ -81,7 +81,7 @@ impl FromStr for Arrangement {
                         _ => return Err(wrong()),
                     }
                 }
-                None => Self::Axis(text.parse().map_err(|_| wrong())?),
+                None => Self::Axis(text.parse().ok().ok_or_else(wrong)?),
             },
         })
     }

@@ -58,7 +58,7 @@ impl FromStr for Span {
             let above = number(above).filter(|above| (0.0..=1.0).contains(above));
             return Ok(Self::Sigma(above.ok_or_else(wrong)?));
         }
-        text.trim().parse().map(Self::Steps).map_err(|_| wrong())
+        text.trim().parse().ok().map(Self::Steps).ok_or_else(wrong)
     }
 }
 

@@ -53,7 +53,7 @@ impl Policy for Psa {
             select: Box::new(move |knob| {
                 let ends = self.ends.map(|end| stretched(end, knob));
                 let levels: Vec<(u8, f64)> = (1..).zip(ends).collect();
-                Ok(select::cumulative(&chosen, &levels, least, blocks)?)
+                Ok(select::cumulative(&chosen, blocks, &levels, least)?)
             }),
         })
     }
