@@ -54,6 +54,8 @@ impl Scores {
     /// Takes scores `[B, H, rows, columns]`; refuses another shape, and NaN.
     pub(crate) fn new(op: &str, scores: &Tensor, blocks: Blocks) -> Result<Self> {
         let (batch, heads, _, _) = scores.dims4()?;
+        // Its fields are public: nothing may be empty.
+        Blocks::new(blocks.queries, blocks.keys, blocks.query_block, blocks.key_block)?;
         let shape = [batch, heads, blocks.rows(), blocks.columns()];
         check::shape(op, "scores", scores, &shape)?;
         let values = scores.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
