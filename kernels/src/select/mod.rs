@@ -3,8 +3,7 @@
 //! Scores are `[B, H, rows, columns]`, converted to F32 on the host; rows are worked on by all cores, O(columns·log columns)
 //! each. Of equal scores the block nearest to the query block's own place comes first, then the one with the smaller
 //! hash of (row, column): never the one with the smaller index, which would favour the clip's beginning (methods.md
-//! §2.16). A NaN is refused. What nothing selects is [`SKIPPED`](crate::levels::SKIPPED); `LevelMap::with_floor` gives it
-//! another level.
+//! §2.16). A NaN is refused. What nothing selects is [`SKIPPED`]; [`LevelMap::with_floor`] gives it another level.
 //!
 //! | selector | keeps | source |
 //! |---|---|---|
