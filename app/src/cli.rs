@@ -12,6 +12,7 @@ use tessera_pipeline::resume;
 use tessera_pipeline::settings::{Kind, Preset, SETTINGS, Section, Setting, parse_size};
 
 use crate::exit::Exit;
+use crate::methods;
 
 /// Heading of the flags that are about running.
 const RUNNING: &str = "Running";
@@ -27,6 +28,7 @@ pub fn command() -> Command {
         .subcommand(resume_command())
         .subcommand(inspect())
         .subcommand(doctor())
+        .subcommand(methods::command())
         .subcommand(crate::table::command())
 }
 
@@ -179,6 +181,9 @@ fn long_help(setting: &Setting) -> String {
     match (setting.kind, setting.default) {
         // That a text is a text needs no saying.
         (Kind::Text, Preset::Text("")) => setting.help.to_owned(),
+        (_, preset) if setting.key == "attention" => {
+            format!("{}\n{}[default: {preset}]", setting.help, methods::list())
+        }
         (_, preset) => format!("{}\n[{allowed}; default: {preset}]", setting.help),
     }
 }

@@ -15,6 +15,7 @@ mod generate;
 mod inspect;
 mod interrupt;
 mod jsonl;
+mod methods;
 mod progress;
 mod resume;
 mod session;
@@ -50,6 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("resume", matches)) => resume::run(matches),
         Some(("inspect", matches)) => inspect::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
+        Some(("methods", matches)) => methods::run(matches),
         Some(("table", matches)) => table::run(matches),
         _ => {
             writeln!(io::stdout(), "{}", command.render_help())?;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde_json::Value;
-use tessera_pipeline::attention::NAMES;
 use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::request::Request;
 use tessera_pipeline::settings::SETTINGS;
+use tessera_pipeline::sparsity::registry::NAMES;
 use tessera_pipeline::table::{self, Arm, Spec, Summary};
 use tessera_pipeline::{Error, bundled};
 

@@ -1,126 +1,76 @@
-//! Which self-attention a request's name stands for, and what of it goes into the receipt.
-//!
-//! Today there is one: `dense`. A sparse method becomes a name here and a policy behind it; everything else sees only
-//! [`SelfAttention`].
+//! Which self-attention a request stands for: dense, or a sparse method with a schedule and, where it goes by one, a
+//! calibration plan. What a model or a clip makes impossible is refused here, before any weight is read.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use tessera_models::attention::Sequence;
 
-use candle_core::Tensor;
-use tessera_models::attention::{Dense, SelfAttention, Sequence, Site};
-
-use crate::receipt::AttentionUse;
+use crate::request::Request;
 use crate::settings::Problem;
+use crate::sparsity::calibration::PlanFile;
+use crate::sparsity::layout::Layouts;
+use crate::sparsity::schedule::Schedule;
+use crate::sparsity::{Options, SparseAttention};
 use crate::{Error, Result};
 
-/// Every name that the setting `attention` takes.
-pub const NAMES: &[&str] = &["dense"];
-
-/// The self-attention of a name; the error lists all names.
-pub fn by_name(name: &str) -> Result<Box<dyn SelfAttention>> {
-    match name {
-        "dense" => Ok(Box::new(Dense)),
-        _ => Err(Error::Settings(vec![Problem::new(
-            "attention",
-            format!("one of {}", NAMES.join(", ")),
-            name,
-        )])),
-    }
+/// The sparse attention of one run, resolved against its model, clip and steps.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Every setting.
+    pub options: Options,
+    /// When it is dense and when maps are estimated.
+    pub schedule: Schedule,
+    /// The calibration plan that the settings name.
+    pub plan: Option<PlanFile>,
+    /// The least density that forced keeps and the floor leave possible.
+    pub least_density: f64,
 }
 
-/// What the watched attention did so far; shared between it and the run.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<Mutex<Counts>>);
-
-#[derive(Debug, Clone, Default)]
-struct Counts {
-    calls: u64,
-    seconds: f64,
-    /// Steps begun.
-    steps: u64,
-    layers: usize,
-    heads: usize,
+/// What a run is of.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Which weights.
+    pub fingerprint: &'a str,
+    /// The clip's tokens in the model.
+    pub sequence: Sequence,
+    /// Noise levels of the steps, one each.
+    pub sigmas: &'a [f64],
 }
 
-impl Tally {
-    /// The receipt's entries: one when every site of every step did the same.
-    pub fn entries(&self, name: &str) -> Vec<AttentionUse> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if counts.calls == 0 {
-            return Vec::new();
+/// Resolves a filled request ([`crate::sparsity::options::fill`]); `None` for dense attention.
+pub fn resolve(request: &Request, subject: &Subject<'_>) -> Result<Option<Resolved>> {
+    let Some(options) = Options::new(request).map_err(Error::Settings)? else { return Ok(None) };
+    let layers = subject.sequence.layers;
+    let schedule =
+        Schedule::new(&options.terms, subject.sigmas, layers).map_err(Error::Settings)?;
+    let plan = match &options.plan {
+        Some(path) => {
+            let plan = PlanFile::read(path)?;
+            plan.check(path, subject.fingerprint, subject.sequence.grid)?;
+            Some(plan)
         }
-        vec![AttentionUse {
-            name: name.into(),
-            mode: "dense".into(),
-            steps: [0, counts.steps],
-            layers: [0, counts.layers as u64],
-            heads: [0, counts.heads as u64],
-            calls: counts.calls,
-            density_nominal: 1.0,
-            density_exact: 1.0,
-            attend_seconds: counts.seconds,
-            estimate_seconds: 0.0,
-        }]
+        None => None,
+    };
+    let layouts = Layouts::new(&options, plan.as_ref(), &subject.sequence)?;
+    let mut least_density = 0.0f64;
+    for layout in layouts.distinct() {
+        least_density = least_density.max(layout.rules.least_density()?);
     }
-
-    fn with(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    if let Some(wanted) = options.density.filter(|wanted| *wanted < least_density) {
+        let expected = format!(
+            "at least {:.4} for this clip, which is what the floor and the forced keeps cost",
+            (least_density * 1e4).ceil() / 1e4
+        );
+        return Err(Error::Settings(vec![Problem::new("density", expected, wanted)]));
     }
+    Ok(Some(Resolved { options, schedule, plan, least_density }))
 }
 
-/// Passes every call on, counting and timing. On a GPU the time is that of the launch.
-pub struct Watched {
-    inner: Box<dyn SelfAttention>,
-    tally: Tally,
-}
-
-impl Watched {
-    /// Watches `inner`; what it does can be read from the tally.
-    pub fn new(inner: Box<dyn SelfAttention>) -> (Self, Tally) {
-        let tally = Tally::default();
-        (Self { inner, tally: tally.clone() }, tally)
-    }
-}
-
-impl SelfAttention for Watched {
-    fn begin_clip(&mut self, sequence: &Sequence) -> tessera_models::Result<()> {
-        let (layers, heads) = (sequence.layers, sequence.heads);
-        self.tally.with(|counts| *counts = Counts { layers, heads, ..Counts::default() });
-        self.inner.begin_clip(sequence)
-    }
-
-    fn begin_step(&mut self, index: usize, of: usize, sigma: f64) -> tessera_models::Result<()> {
-        self.tally.with(|counts| counts.steps = index as u64 + 1);
-        self.inner.begin_step(index, of, sigma)
-    }
-
-    fn attend(
-        &mut self,
-        site: Site,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-    ) -> tessera_models::Result<Tensor> {
-        let start = Instant::now();
-        let out = self.inner.attend(site, q, k, v)?;
-        self.tally.with(|counts| {
-            counts.calls += 1;
-            counts.seconds += start.elapsed().as_secs_f64();
-        });
-        Ok(out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_name_is_answered_with_the_known_ones() {
-        let error = by_name("sparce").err().unwrap().to_string();
-        assert_eq!(error, "attention: expected one of dense, got sparce");
-        for name in NAMES {
-            assert!(by_name(name).is_ok());
+/// The self-attention of a filled request.
+pub fn build(request: &Request, subject: &Subject<'_>) -> Result<SparseAttention> {
+    let seed = request.seed.unwrap_or_default();
+    Ok(match resolve(request, subject)? {
+        Some(Resolved { options, schedule, plan, .. }) => {
+            SparseAttention::new(options, schedule, plan, seed)
         }
-    }
+        None => SparseAttention::dense(subject.sigmas.len(), subject.sequence.layers),
+    })
 }

@@ -81,6 +81,14 @@ pub enum Error {
         /// Size of the clip.
         got: String,
     },
+    /// Attention could not run as asked, and the request is strict about it.
+    #[error("strict: {what} (at {place})")]
+    Fallback {
+        /// Step, layer and branch.
+        place: String,
+        /// What would have run instead and why, a sentence without its end.
+        what: String,
+    },
     /// The plan needs more memory than there is.
     #[error("{0}")]
     Memory(Box<crate::plan::Refusal>),
@@ -132,12 +140,16 @@ impl Error {
             | Self::Device { .. }
             | Self::Compare { .. }
             | Self::Io { .. }
+            | Self::Fallback { .. }
             | Self::Model(Model::Argument { .. }) => FailureKind::Input,
             Self::Memory(_) => FailureKind::Memory,
             Self::Model(Model::Candle(cause)) if is_out_of_memory(&cause.to_string()) => {
                 FailureKind::Memory
             }
             Self::Model(Model::Candle(_) | Model::Cancelled) => FailureKind::Internal,
+            Self::Model(Model::Attention(error)) => {
+                error.downcast_ref::<Self>().map_or(FailureKind::Internal, Self::kind)
+            }
             Self::Model(_) => FailureKind::Model,
             Self::Video(error) => video_kind(error),
             Self::File(_) => FailureKind::Output,

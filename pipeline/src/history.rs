@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use crate::events::{FileRole, Phase};
-use crate::plan::rates::{Conditions, Rate, Rates};
+use crate::plan::rates::{Conditions, Rate, Rates, with_method};
 use crate::receipt::Receipt;
 use crate::{Error, Result};
 
@@ -127,6 +127,8 @@ impl History {
         let ran = &receipt.ran_on;
         for phase in receipt.phases.iter().filter(|phase| phase.work > 0.0 && phase.seconds > 0.0) {
             let dtype = if is_of_vae(phase.phase) { &ran.vae_dtype } else { &ran.dtype };
+            let sparse = receipt.sparsity.as_ref().filter(|_| phase.phase == Phase::Denoise);
+            let method = sparse.map(|sparse| sparse.method.as_str());
             transaction
                 .execute(
                     "INSERT INTO speeds (run, phase, device, dtype, kernels, fingerprint, work, seconds)
@@ -136,7 +138,7 @@ impl History {
                         phase.phase.name(),
                         ran.device,
                         dtype,
-                        ran.kernels,
+                        with_method(&ran.kernels, method),
                         receipt.model.fingerprint,
                         phase.work,
                         phase.seconds

@@ -1,6 +1,7 @@
 //! What a request means on this machine: every default filled in, sizes checked, tokens, FLOPs, memory and time predicted, files
 //! named. A plan is made without reading a single weight, so it can be shown before anything is spent.
 
+mod attention;
 pub mod cost;
 pub mod defaults;
 mod display;
@@ -15,15 +16,19 @@ mod tests;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tessera_models::attention::Sequence;
 use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::{Geometry, Grid, Size};
 use tessera_models::text::{self, Tokenizer};
 
+use crate::attention::{Subject, resolve};
 use crate::events::{FileRole, Phase};
 use crate::machine::{Machine, dtype_name};
 use crate::request::{self, Request};
 use crate::settings::{self, Preset, Problem};
+use crate::sparsity::options;
 use crate::{Error, Result, bundled, latents};
+pub use attention::PlannedAttention;
 pub use files::PlannedFile;
 pub(crate) use memory::bytes;
 pub use memory::{MemoryPlan, Refusal};
@@ -53,6 +58,9 @@ pub struct Plan {
     pub negative_tokens: Option<usize>,
     /// Forwards of the transformer.
     pub forwards: u64,
+    /// What attention leaves out; `None` when it is dense, or nothing is denoised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<PlannedAttention>,
     /// Work, peak memory and time by phase, in their order.
     pub phases: Vec<PlannedPhase>,
     /// Whether it fits.
@@ -138,6 +146,10 @@ impl Plan {
         let mut request = fill(request, machine, folder)?;
         let size = size_of(&request);
         problems.extend(size_problems(folder, size));
+        let layers = folder.transformer_config().num_layers;
+        if extent == Extent::Whole {
+            problems.extend(options::fill(&mut request, layers).err().unwrap_or_default());
+        }
         if !problems.is_empty() {
             return Err(Error::Settings(problems));
         }
@@ -176,7 +188,16 @@ impl Plan {
             );
         }
         let forwards = settled.steps as u64 * if settled.is_guided() { 2 } else { 1 };
+        let attention = match extent {
+            Extent::Whole => planned_attention(folder, (&request, &settled), grid, forwards)?,
+            Extent::Decode => None,
+        };
+        match &attention {
+            Some(attention) => warnings.extend(attention.warning()),
+            None => warnings.extend(idle(&request)),
+        }
         let clip = cost::Clip {
+            attention: attention.as_ref().map_or(1.0, |attention| attention.work_share),
             grid,
             latent: [latent_shape[2], latent_shape[3], latent_shape[4]],
             text: [prompt_tokens, negative_tokens.unwrap_or(0)],
@@ -191,7 +212,8 @@ impl Plan {
             fingerprint: folder.fingerprint().to_owned(),
             parameters: inspection.parameters,
         };
-        let phases = phases::predict(folder, &settled, &clip, extent, (machine, rates));
+        let what = (attention.as_ref(), extent);
+        let phases = phases::predict(folder, &settled, &clip, what, (machine, rates));
         let mut files = files::planned(&settled, latent_shape);
         if extent == Extent::Decode {
             files.retain(|file| file.what != FileRole::Latents);
@@ -211,6 +233,7 @@ impl Plan {
             prompt_tokens,
             negative_tokens,
             forwards,
+            attention,
             phases,
             memory,
             files,
@@ -290,6 +313,40 @@ fn fill(request: &Request, machine: &Machine, folder: &ModelFolder) -> Result<Re
     }
     full.device = Some(device);
     Ok(full)
+}
+
+/// The sparse attention of a filled request; `None` when it is dense.
+fn planned_attention(
+    folder: &ModelFolder,
+    (request, settled): (&Request, &Settled),
+    grid: Grid,
+    forwards: u64,
+) -> Result<Option<PlannedAttention>> {
+    let config = folder.transformer_config();
+    let (heads, layers) = (config.num_attention_heads, config.num_layers);
+    let sequence = Sequence { grid, text_tokens: 0, heads, layers };
+    let sampler = settled.sampler.build(
+        folder.scheduler_config(),
+        settled.steps,
+        Some(settled.flow_shift),
+    )?;
+    let fingerprint = folder.fingerprint();
+    let sigmas = &sampler.sigmas()[..settled.steps];
+    let resolved = resolve(request, &Subject { fingerprint, sequence, sigmas })?;
+    let dense = tessera_models::cost::forward_work(config, grid, 1).self_attention * forwards;
+    let operands = (config.width(), settled.dtype);
+    Ok(resolved.map(|resolved| {
+        let clip = (&sequence, settled.is_guided());
+        PlannedAttention::new(&resolved, clip, operands, dense as f64)
+    }))
+}
+
+/// What to say of sparse settings beside dense attention.
+fn idle(request: &Request) -> Option<String> {
+    let idle = options::idle(request);
+    (!idle.is_empty()).then(|| {
+        format!("Attention is dense, so these settings have no effect: {}.", idle.join(", "))
+    })
 }
 
 fn size_of(request: &Request) -> Size {

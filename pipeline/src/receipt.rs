@@ -3,6 +3,8 @@
 //! A fallback (to dense attention, to the CPU, to a slower kernel) is a line here, never silent. [`Embedded`] is the short form
 //! inside the video file itself; it holds no times and no file names, so that the same request gives the same bytes.
 
+mod json;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +12,9 @@ use tessera_models::geometry::{Grid, Size};
 
 use crate::events::{Phase, WrittenFile};
 use crate::files::write_atomically;
-use crate::plan::{Plan, PlannedModel};
+use crate::plan::{Plan, PlannedAttention, PlannedModel};
 use crate::request::Request;
+use crate::sparsity::Mode;
 use crate::{Error, Result};
 
 /// Version of [`Receipt`] and [`Embedded`].
@@ -49,6 +52,12 @@ pub struct Receipt {
     pub kernels: Vec<KernelUse>,
     /// Which attention, by ranges of steps, layers and heads; empty when nothing was denoised.
     pub attention: Vec<AttentionUse>,
+    /// The settings of sparse attention as they were resolved; `None` for a dense run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<PlannedAttention>,
+    /// Every attention call, in the order that they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<AttentionCall>,
     /// Time of each phase that ran.
     pub phases: Vec<PhaseTime>,
     /// Largest resident memory of the process so far, where the system tells.
@@ -95,7 +104,8 @@ pub struct KernelUse {
     pub variant: String,
 }
 
-/// Self-attention over ranges `[first, end)` of steps, layers and heads, both guidance branches.
+/// Self-attention over ranges `[first, end)` of steps, layers and heads, both guidance branches. Where the branches differ,
+/// the mode is that of the one that estimated, or else that used a map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttentionUse {
     /// The method.
@@ -118,6 +128,41 @@ pub struct AttentionUse {
     pub attend_seconds: f64,
     /// Time in estimating what to attend to.
     pub estimate_seconds: f64,
+}
+
+/// One self-attention: a step, a branch and a layer, all heads. Lists have a number for each head, to four digits; a dense
+/// call has none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttentionCall {
+    /// The step, from 0.
+    pub step: u64,
+    /// `cond` (with the prompt) or `uncond`.
+    pub branch: String,
+    /// The layer, from 0.
+    pub layer: u64,
+    /// Which transformer of a model that has several.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub expert: u64,
+    /// Dense, fresh (a map was estimated) or cached (an earlier one was used).
+    pub mode: Mode,
+    /// Density, each block counted as whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub density_nominal: Vec<f64>,
+    /// Density by the keys that really were multiplied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub density_exact: Vec<f64>,
+    /// Share of the softmax in blocks seen finer than the floor, where it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retained_mass: Vec<f64>,
+    /// Time spent on choosing what to attend to. On a GPU, until the kernels were launched, as below.
+    pub estimate_ms: f64,
+    /// Time in the attention itself.
+    pub attention_ms: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_first(expert: &u64) -> bool {
+    *expert == 0
 }
 
 /// How long a phase took.
@@ -190,7 +235,7 @@ impl Receipt {
             what: "receipt".into(),
             reason: error.to_string(),
         };
-        let mut text = serde_json::to_string_pretty(self).map_err(unreadable)?;
+        let mut text = json::lines(self).map_err(unreadable)?;
         text.push('\n');
         Ok(write_atomically(path, |file| std::io::Write::write_all(file, text.as_bytes()))?)
     }

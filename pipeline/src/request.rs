@@ -65,6 +65,60 @@ pub struct Request {
     /// Name of the self-attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
+    /// Name of the method's preset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Share of the dense work that sparse calls do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<f64>,
+    /// Token order of sparse calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Levels that maps may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<String>,
+    /// Level of blocks that were not selected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<u32>,
+    /// What stands for the size of a pooled group in its score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bias: Option<String>,
+    /// Dense steps at the start, as steps, share or noise level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<String>,
+    /// Dense steps at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dense_last: Option<u32>,
+    /// Layers that stay dense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dense_layers: Option<String>,
+    /// When maps are estimated again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    /// See the own place in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_self: Option<bool>,
+    /// See so many key blocks to either side of it in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_radius: Option<u32>,
+    /// See the first latent frame in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_first_frame: Option<bool>,
+    /// Share of a row's key blocks that is seen in full at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_full: Option<f64>,
+    /// Use the prompt's maps without the prompt too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_branches: Option<bool>,
+    /// Calibration plan file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PathBuf>,
+    /// Fail rather than run otherwise than asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
+    /// Bound on what is kept of maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_limit: Option<String>,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -116,6 +170,24 @@ impl Default for Request {
             count: None,
             initial_latents: None,
             attention: None,
+            preset: None,
+            density: None,
+            order: None,
+            levels: None,
+            floor: None,
+            bias: None,
+            warmup: None,
+            dense_last: None,
+            dense_layers: None,
+            refresh: None,
+            keep_self: None,
+            keep_radius: None,
+            keep_first_frame: None,
+            least_full: None,
+            share_branches: None,
+            plan: None,
+            strict: None,
+            cache_limit: None,
             device: None,
             dtype: None,
             vae_dtype: None,

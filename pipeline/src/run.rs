@@ -22,11 +22,12 @@ use crate::events::{FileRole, WrittenFile};
 use crate::files::FileError;
 use crate::latents::{self, Description};
 use crate::plan::{Extent, Plan, Settled, files};
-use crate::receipt::{AttentionUse, Receipt, program};
+use crate::receipt::{Receipt, program};
 use crate::request::Request;
 use crate::resume::Changes;
 use crate::{Result, bundled, video};
 use decode::Pictures;
+use denoise::Ran;
 
 /// Makes one clip.
 pub(crate) fn generate(
@@ -40,9 +41,9 @@ pub(crate) fn generate(
     let mut reused = Vec::new();
     let rows = text::rows(studio, job, &folder, &plan, &settled, &mut reused)?;
     load::models(studio, job, &folder, &plan, &settled, true, &mut reused)?;
-    let (latents, attention) = denoise::run(studio, job, &folder, &plan, &settled, &rows)?;
+    let (latents, ran) = denoise::run(studio, job, &folder, &plan, &settled, &rows)?;
     let saved = save(job, &plan, &settled, &latents)?;
-    let receipt = show(studio, job, &plan, &settled, &latents, (attention, reused))?;
+    let receipt = show(studio, job, &plan, &settled, &latents, (ran, reused))?;
     if !settled.save_latents && std::fs::remove_file(&saved).is_ok() {
         job.removed(&saved);
     }
@@ -76,7 +77,7 @@ pub(crate) fn resume(
     preflight(&plan, &settled)?;
     let mut reused = Vec::new();
     load::models(studio, job, &folder, &plan, &settled, false, &mut reused)?;
-    let receipt = show(studio, job, &plan, &settled, &saved.latents, (Vec::new(), reused))?;
+    let receipt = show(studio, job, &plan, &settled, &saved.latents, (Ran::default(), reused))?;
     finish::keep(studio, job, receipt)
 }
 
@@ -150,10 +151,10 @@ fn show(
     plan: &Plan,
     settled: &Settled,
     clip: &Tensor,
-    (attention, reused): (Vec<AttentionUse>, Vec<String>),
+    (ran, reused): (Ran, Vec<String>),
 ) -> Result<Receipt> {
     let Pictures { video } = decode::run(studio, job, plan, settled, clip)?;
-    Ok(finish::receipt(studio, job, plan, settled, &video, (attention, reused)))
+    Ok(finish::receipt(studio, job, plan, settled, &video, (ran, reused)))
 }
 
 fn check_shape(path: &Path, latents: &Tensor, plan: &Plan) -> Result<()> {

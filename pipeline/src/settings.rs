@@ -3,6 +3,7 @@
 //! A row's `key` is the serde name of the field of [`crate::request::Request`] that it describes, so a request can be built,
 //! checked and shown without naming any setting in code: parse each typed text with [`Setting::parse`], put it under its key.
 
+mod sparse;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub enum Section {
     Size,
     /// How it is sampled.
     Sampling,
+    /// What self-attention leaves out.
+    Sparsity,
     /// Which model, where and how precisely.
     Machine,
     /// What is written.
@@ -55,6 +58,7 @@ impl fmt::Display for Section {
             Self::Prompt => "Prompt",
             Self::Size => "Size",
             Self::Sampling => "Sampling",
+            Self::Sparsity => "Attention",
             Self::Machine => "Model and machine",
             Self::Output => "Output",
         })

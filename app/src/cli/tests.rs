@@ -2,6 +2,7 @@
 
 use clap::error::ErrorKind;
 use tessera_pipeline::request::Request;
+use tessera_pipeline::sparsity::registry::METHODS;
 
 use super::*;
 
@@ -26,9 +27,10 @@ fn sample(setting: &Setting) -> String {
         Kind::Bool => String::from("true"),
         Kind::Path => String::from("some/path"),
         Kind::Text => String::from("a text"),
-        Kind::Form { .. } => match setting.default {
+        Kind::Form { expected, .. } => match setting.default {
             Preset::Text(word) => word.to_owned(),
-            other => panic!("a form whose default is no word: {other:?}"),
+            // What is expected begins with an example.
+            _ => expected.split([' ', ',']).next().expect("a word").to_owned(),
         },
     }
 }
@@ -141,8 +143,26 @@ fn the_help_is_what_it_was() {
     let mut program = command().term_width(100);
     program.build();
     insta::assert_snapshot!("tessera", program.render_long_help());
-    for name in ["generate", "resume", "inspect", "doctor"] {
+    for name in ["generate", "resume", "inspect", "doctor", "methods"] {
         let subcommand = program.find_subcommand_mut(name).expect("a subcommand");
-        insta::assert_snapshot!(name, subcommand.render_long_help());
+        insta::assert_snapshot!(name, without_methods(&subcommand.render_long_help().to_string()));
+    }
+}
+
+/// A help without its list of methods, which grows with every policy and has a test of its own.
+fn without_methods(help: &str) -> String {
+    match (help.find("      --attention"), help.find("      --preset")) {
+        (Some(start), Some(end)) => format!("{}{}", &help[..start], &help[end..]),
+        _ => help.to_owned(),
+    }
+}
+
+#[test]
+fn every_method_is_helped() {
+    let mut program = command().term_width(1000);
+    let generate = program.find_subcommand_mut("generate").expect("a subcommand");
+    let help = generate.render_long_help().to_string();
+    for method in METHODS {
+        assert!(help.contains(method.summary), "{} has no line", method.name);
     }
 }

@@ -36,6 +36,8 @@ struct Running {
     started: Instant,
     told: Instant,
     is_skipped: bool,
+    /// The work that was really done, where that is not what the plan said.
+    work: Option<f64>,
 }
 
 /// Whether a job goes on.
@@ -88,7 +90,8 @@ impl<'a> Job<'a> {
     /// Starts a phase of `of` parts.
     pub(crate) fn start(&mut self, phase: Phase, of: u64) {
         let now = Instant::now();
-        self.now = Some(Running { phase, of, started: now, told: now, is_skipped: false });
+        let (is_skipped, work) = (false, None);
+        self.now = Some(Running { phase, of, started: now, told: now, is_skipped, work });
         self.tell(EventKind::PhaseStarted { phase, of });
     }
 
@@ -96,6 +99,13 @@ impl<'a> Job<'a> {
     pub(crate) fn skip(&mut self) {
         if let Some(running) = &mut self.now {
             running.is_skipped = true;
+        }
+    }
+
+    /// Says how much the running phase really did, where the plan could only expect it.
+    pub(crate) fn worked(&mut self, work: f64) {
+        if let Some(running) = &mut self.now {
+            running.work = Some(work);
         }
     }
 
@@ -128,7 +138,7 @@ impl<'a> Job<'a> {
             phase: running.phase,
             seconds: elapsed.as_secs_f64(),
             planned_seconds: seconds,
-            work: if running.is_skipped { 0.0 } else { work },
+            work: if running.is_skipped { 0.0 } else { running.work.unwrap_or(work) },
         });
     }
 

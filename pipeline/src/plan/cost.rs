@@ -43,6 +43,8 @@ pub struct Clip {
     pub text: [usize; 2],
     /// Steps.
     pub steps: usize,
+    /// Self-attention's share of its dense work, over the whole run.
+    pub attention: f64,
     /// Number format of the transformer and the text encoder.
     pub dtype: DType,
     /// Number format of the VAE.
@@ -70,10 +72,11 @@ pub fn work(folder: &ModelFolder, clip: &Clip) -> Work {
     let mut work = Work::default();
     for tokens in clip.prompts() {
         let keys = tokens + 1; // all padding rows are one key
-        let forward = cost::forward_work(transformer, clip.grid, keys).total();
+        let dense = cost::forward_work(transformer, clip.grid, keys);
+        let left_out = (1.0 - clip.attention) * dense.self_attention as f64;
+        let forward = dense.total() as f64 - left_out;
         work.encode_text += encode_work(folder.text_config(), tokens);
-        work.denoise +=
-            cost::prompt_work(transformer, keys) as f64 + clip.steps as f64 * forward as f64;
+        work.denoise += cost::prompt_work(transformer, keys) as f64 + clip.steps as f64 * forward;
     }
     let [frames, height, width] = clip.latent;
     let group =

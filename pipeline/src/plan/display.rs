@@ -44,6 +44,9 @@ impl fmt::Display for Plan {
             word(&request.attention),
             self.forwards
         )?;
+        if let Some(attention) = &self.attention {
+            write!(f, "{attention}")?;
+        }
         writeln!(f, "\n{:<14}{:>14}{:>12}{:>12}", "phase", "work", "peak", "time")?;
         for phase in &self.phases {
             let work = match phase.phase {

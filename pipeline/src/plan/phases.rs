@@ -2,8 +2,8 @@
 
 use tessera_models::folder::ModelFolder;
 
-use super::rates::{Conditions, Rates, guess};
-use super::{Extent, PlannedPhase, Settled, cost, memory};
+use super::rates::{Conditions, Rates, guess, with_method};
+use super::{Extent, PlannedAttention, PlannedPhase, Settled, cost, memory};
 use crate::events::Phase;
 use crate::machine::{Machine, dtype_name};
 
@@ -12,11 +12,12 @@ pub(super) fn predict(
     folder: &ModelFolder,
     settled: &Settled,
     clip: &cost::Clip,
-    extent: Extent,
+    (attention, extent): (Option<&PlannedAttention>, Extent),
     (machine, rates): (&Machine, &Rates),
 ) -> Vec<PlannedPhase> {
     let work = cost::work(folder, clip);
     let mut bytes = cost::bytes(folder, clip);
+    bytes.denoise += attention.map_or(0, PlannedAttention::peak_bytes);
     let mut on_disk = bytes_on_disk(folder, "vae");
     match extent {
         Extent::Whole => on_disk += bytes_on_disk(folder, "transformer"),
@@ -31,8 +32,14 @@ pub(super) fn predict(
             kernels: machine.kernels.clone(),
             fingerprint: folder.fingerprint().into(),
         };
-        let measured = rates.measured(phase, &now, work);
-        let rate = measured.unwrap_or_else(|| guess(phase, &now, machine.cores));
+        // A sparse method has a speed of its own; until it is known, the dense one is a better guess than none.
+        let sparse = attention.filter(|_| phase == Phase::Denoise).map(|attention| Conditions {
+            kernels: with_method(&now.kernels, Some(&attention.method)),
+            ..now.clone()
+        });
+        let measured = rates.measured(phase, sparse.as_ref().unwrap_or(&now), work);
+        let dense = || rates.measured(phase, &now, work);
+        let rate = measured.or_else(dense).unwrap_or_else(|| guess(phase, &now, machine.cores));
         let (seconds, is_measured) = (work / rate, measured.is_some());
         PlannedPhase { phase, work, peak_bytes, seconds, is_measured }
     };

@@ -11,10 +11,16 @@ pub struct Conditions {
     pub device: String,
     /// Number format of the phase.
     pub dtype: String,
-    /// The CPU kernels' level.
+    /// The CPU kernels' level; for denoising by a sparse method also that, see [`with_method`].
     pub kernels: String,
     /// The model's fingerprint.
     pub fingerprint: String,
+}
+
+/// The kernels of denoising: their level, and the sparse method where one runs, since choosing what to attend to takes
+/// time that is no work in the plan's sense.
+pub fn with_method(kernels: &str, method: Option<&str>) -> String {
+    method.map_or_else(|| kernels.to_owned(), |method| format!("{kernels}+{method}"))
 }
 
 /// A measured speed. The work of a phase is counted in FLOPs; of loading, in bytes; of encoding the video, in pixels.

@@ -12,14 +12,15 @@ use tessera_models::folder::ModelFolder;
 use tessera_models::guidance::combine;
 use tessera_models::text::TextRows;
 
-use crate::attention::{self, Watched};
+use crate::attention::{self, Subject};
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, Phase};
 use crate::plan::{Plan, Settled};
-use crate::receipt::AttentionUse;
+use crate::receipt::{AttentionCall, AttentionUse};
+use crate::sparsity::tally::Tally;
 use crate::{Error, Result, latents, noise};
 
-/// The denoised latents `[1, C, T, h, w]` F32 on the device, and which attention made them.
+/// The denoised latents `[1, C, T, h, w]` F32 on the device, and what attention did for them.
 pub(super) fn run(
     studio: &Studio,
     job: &mut Job<'_>,
@@ -27,14 +28,13 @@ pub(super) fn run(
     plan: &Plan,
     settled: &Settled,
     rows: &[TextRows],
-) -> Result<(Tensor, Vec<AttentionUse>)> {
+) -> Result<(Tensor, Ran)> {
     let missing = || Error::Thread("the model was not loaded before denoising".into());
     let seat = studio.resident.as_ref().ok_or_else(missing)?;
     let (_, transformer) = seat.transformer.as_ref().ok_or_else(missing)?;
     let layers = transformer.config().num_layers as u64;
     job.start(Phase::Denoise, plan.forwards * layers);
 
-    let (mut attention, tally) = Watched::new(attention::by_name(&settled.attention)?);
     let mut sampler = settled.sampler.build(
         folder.scheduler_config(),
         settled.steps,
@@ -49,7 +49,11 @@ pub(super) fn run(
         .collect::<tessera_models::Result<Vec<_>>>()?;
     let branches: Vec<_> = [Branch::Cond, Branch::Uncond].into_iter().zip(&contexts).collect();
     let mut sample = start(settled, plan.latent_shape, &seat.device)?;
-    attention.begin_clip(&transformer.sequence(plan.grid))?;
+    let sequence = transformer.sequence(plan.grid);
+    let fingerprint = &plan.model.fingerprint;
+    let subject = Subject { fingerprint, sequence, sigmas: &sigmas[..timesteps.len()] };
+    let mut attention = attention::build(&plan.request, &subject)?;
+    attention.begin_clip(&sequence)?;
 
     let of = timesteps.len();
     let mut forwards = 0;
@@ -78,6 +82,9 @@ pub(super) fn run(
             return Err(not_finite(index));
         }
         sample = sampler.step(&velocity, &sample)?;
+        for news in attention.tally().news() {
+            job.warn(news);
+        }
         job.tell(EventKind::Step {
             index: index as u64,
             of: of as u64,
@@ -86,8 +93,44 @@ pub(super) fn run(
             elapsed_ms: started.elapsed().as_millis() as u64,
         });
     }
+    let ran = ran(attention.tally(), plan, settled);
+    if let Some(work) = ran.work {
+        job.worked(work);
+    }
+    if let Some(missed) = &ran.missed {
+        job.warn(missed.clone());
+    }
     job.finish();
-    Ok((sample, tally.entries(&settled.attention)))
+    Ok((sample, ran))
+}
+
+/// What attention did, for the receipt.
+#[derive(Default)]
+pub(super) struct Ran {
+    /// By ranges.
+    pub(super) attention: Vec<AttentionUse>,
+    /// Call by call.
+    pub(super) calls: Vec<AttentionCall>,
+    /// What did not run as asked.
+    pub(super) fallbacks: Vec<String>,
+    /// FLOPs that were really done, where the plan could only expect them.
+    work: Option<f64>,
+    /// What to say of a density that was not met.
+    missed: Option<String>,
+}
+
+fn ran(tally: &Tally, plan: &Plan, settled: &Settled) -> Ran {
+    let planned = plan.attention.as_ref().zip(plan.phase(Phase::Denoise));
+    let density = tally.density().unwrap_or(1.0);
+    Ran {
+        attention: tally.summary(&settled.attention),
+        calls: tally.calls().to_vec(),
+        fallbacks: tally.fallbacks(),
+        work: planned.map(|(attention, phase)| {
+            phase.work + (density - attention.work_share) * attention.dense_work
+        }),
+        missed: plan.request.density.and_then(|wanted| tally.missed(wanted)),
+    }
 }
 
 fn not_finite(step: usize) -> Error {

@@ -2,12 +2,13 @@
 
 use tessera_kernels::cpu::level;
 
+use super::denoise::Ran;
 use crate::Result;
 use crate::engine::{Job, Studio};
 use crate::events::FileRole;
 use crate::machine::dtype_name;
 use crate::plan::{Plan, Settled, files};
-use crate::receipt::{self, AttentionUse, KernelUse, RanOn, Receipt, VideoFacts, peak_memory};
+use crate::receipt::{self, KernelUse, RanOn, Receipt, VideoFacts, peak_memory};
 use crate::video::VideoFile;
 
 /// What ran.
@@ -17,7 +18,7 @@ pub(super) fn receipt(
     plan: &Plan,
     settled: &Settled,
     video: &VideoFile,
-    (attention, reused): (Vec<AttentionUse>, Vec<String>),
+    (ran, reused): (Ran, Vec<String>),
 ) -> Receipt {
     let ran_on = RanOn {
         device: settled.device.clone(),
@@ -41,14 +42,16 @@ pub(super) fn receipt(
         grid: plan.grid,
         prompt_tokens: plan.prompt_tokens,
         negative_tokens: plan.negative_tokens,
-        kernels: kernels(&ran_on, if attention.is_empty() { 0 } else { layers }),
+        kernels: kernels(&ran_on, if ran.attention.is_empty() { 0 } else { layers }),
         ran_on,
-        attention,
+        attention: ran.attention,
+        sparsity: plan.attention.clone(),
+        calls: ran.calls,
         phases: job.times(),
         peak_memory_bytes: peak_memory(),
         planned_peak_bytes: plan.memory.peak_bytes,
         reused,
-        fallbacks: fallbacks(settled),
+        fallbacks: fallbacks(settled).into_iter().chain(ran.fallbacks).collect(),
         warnings: job.warnings(),
         video: VideoFacts {
             codec: video.codec.name().into(),

@@ -33,6 +33,8 @@ pub(crate) fn receipt() -> Receipt {
         },
         kernels: Vec::new(),
         attention: Vec::new(),
+        sparsity: None,
+        calls: Vec::new(),
         phases: vec![PhaseTime {
             phase: Phase::Denoise,
             seconds: 2.0,

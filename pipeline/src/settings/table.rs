@@ -1,10 +1,28 @@
-//! The rows.
+//! The rows: what is shown, how it is sampled, where and into which file. Sparse attention has rows of its own.
 
-use super::{Kind, Preset, Section, Setting};
+use super::{Kind, Preset, Section, Setting, sparse};
 use crate::video::Quality;
 
 /// Every setting, in the order it is shown.
-pub const SETTINGS: &[Setting] = &[
+pub const SETTINGS: &[Setting] = &{
+    let mut all = [MAKING[0]; MAKING.len() + sparse::ROWS.len() + RUNNING.len()];
+    let mut next = 0;
+    while next < all.len() {
+        let after = MAKING.len() + sparse::ROWS.len();
+        all[next] = if next < MAKING.len() {
+            MAKING[next]
+        } else if next < after {
+            sparse::ROWS[next - MAKING.len()]
+        } else {
+            RUNNING[next - after]
+        };
+        next += 1;
+    }
+    all
+};
+
+/// What is made.
+const MAKING: &[Setting] = &[
     Setting {
         key: "prompt",
         flag: "prompt",
@@ -122,15 +140,10 @@ pub const SETTINGS: &[Setting] = &[
         section: Section::Sampling,
         unit: "",
     },
-    Setting {
-        key: "attention",
-        flag: "attention",
-        kind: Kind::Choice(crate::attention::NAMES),
-        default: Preset::Text("dense"),
-        help: "How self-attention is computed.",
-        section: Section::Sampling,
-        unit: "",
-    },
+];
+
+/// Where it is made and written.
+const RUNNING: &[Setting] = &[
     Setting {
         key: "model",
         flag: "model",

@@ -5,13 +5,26 @@
 //! forced keeps, the floor, the density that is asked for, the schedule over steps and the cache of maps.
 
 pub mod arrangement;
+pub mod attention;
+pub mod cache;
 pub mod calibration;
+pub mod finish;
+pub mod layers;
+pub mod layout;
+pub mod levels;
+mod maps;
 pub mod observer;
+pub mod options;
 pub mod policies;
 pub mod policy;
+pub mod probe;
 pub mod registry;
 pub mod schedule;
+pub mod seed;
+pub mod tally;
 
 pub use arrangement::Arrangement;
+pub use attention::SparseAttention;
 pub use observer::{CallReport, Mode, Observer, SparseReport, Step};
+pub use options::Options;
 pub use policy::{Knob, Needs, Policy, Prepared, View};

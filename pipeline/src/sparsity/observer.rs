@@ -11,16 +11,27 @@ use tessera_kernels::levels::{Density, LevelMap};
 use tessera_kernels::order::Order;
 use tessera_models::attention::{Sequence, Site};
 
-/// How a call was answered.
+/// How a call was answered, in the order of what it took to find out what to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Every query saw every key.
     Dense,
-    /// By a map that was estimated from this call's queries and keys.
-    Fresh,
     /// By a map that was estimated earlier, or for another site.
     Cached,
+    /// By a map that was estimated from this call's queries and keys.
+    Fresh,
+}
+
+impl Mode {
+    /// The word in receipts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Fresh => "fresh",
+            Self::Cached => "cached",
+        }
+    }
 }
 
 /// Where in the run a call stands; it comes from the sampler.
@@ -51,9 +62,8 @@ pub struct CallReport<'a> {
     pub v: &'a Tensor,
     /// The answer `[B, H, S, D]`.
     pub out: &'a Tensor,
-    /// Natural log of each query's softmax denominator over what it saw, `[B, H, S]` F32; `None` for dense calls that had
-    /// no use for it.
-    pub lse: Option<&'a Tensor>,
+    /// Natural log of each query's softmax denominator over what it saw, `[B, H, S]` F32.
+    pub lse: &'a Tensor,
     /// What the products of queries and keys were multiplied by.
     pub scale: f32,
     /// The token of the model's own sequence (text, then video in raster order) at each position: one order for all heads,

@@ -1,4 +1,4 @@
-//! Every policy by name, with its presets: the one list that the command line, the window and the table read.
+//! Every method by name, with its presets: the one list that the command line, the window and the table read.
 
 use tessera_kernels::pyramid::Bias;
 
@@ -7,7 +7,7 @@ use super::policy::Policy;
 use super::schedule::{Refresh, Span};
 
 /// A method and its presets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Method {
     /// What `--attention` takes.
     pub name: &'static str,
@@ -17,7 +17,7 @@ pub struct Method {
     pub source: &'static str,
     /// What differs from the published method, in full sentences; empty when nothing does.
     pub differs: &'static str,
-    /// The first is taken when none is named.
+    /// The first is taken when none is named; none for dense attention, which chooses nothing.
     pub presets: &'static [Preset],
 }
 
@@ -57,6 +57,9 @@ pub struct Defaults {
     pub first_frame: bool,
     /// Part of a row's key blocks that is kept in full at least.
     pub least_full: f64,
+    /// Share of the dense work that the preset's selection comes to, as its source or a run of ours measured it. Plans
+    /// predict by it; nothing is chosen by it.
+    pub expected_density: f64,
 }
 
 impl Defaults {
@@ -72,11 +75,40 @@ impl Defaults {
         radius: 0,
         first_frame: false,
         least_full: 0.0,
+        expected_density: 0.2,
     };
 }
 
-/// Every method, the product's own six first.
-pub const METHODS: &[Method] = policies::METHODS;
+/// Attention that leaves nothing out: no policy, no preset.
+const DENSE: Method = Method {
+    name: "dense",
+    summary: "Every token sees every other: exact, and the slowest.",
+    source: "arXiv 1706.03762",
+    differs: "",
+    presets: &[],
+};
+
+/// Every method: dense, the product's own, then the others by name.
+pub const METHODS: &[Method] = &{
+    let mut all = [DENSE; policies::METHODS.len() + 1];
+    let mut next = 1;
+    while next < all.len() {
+        all[next] = policies::METHODS[next - 1];
+        next += 1;
+    }
+    all
+};
+
+/// Every method's name, in the same order.
+pub const NAMES: &[&str] = &{
+    let mut all = [""; METHODS.len()];
+    let mut next = 0;
+    while next < all.len() {
+        all[next] = METHODS[next].name;
+        next += 1;
+    }
+    all
+};
 
 /// The method of a name.
 pub fn method(name: &str) -> Option<&'static Method> {

@@ -1,9 +1,5 @@
-//! When attention is dense, when a map is estimated and when the last one is used again.
-//!
-//! dense(s) = s < W or s ≥ S − E, and in every listed layer; otherwise a map, fresh or cached (methods.md §6.5). The step
-//! is the sampler's, never a count of calls.
+//! The first part of a run, as people say it: in steps, as a share of the steps, or by noise level.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -33,7 +29,8 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Steps(steps) => write!(f, "{steps}"),
-            Self::Share(share) => write!(f, "{}%", share * 100.0),
+            // 0.07 × 100 is not 7 in binary; no one asks for a millionth of a percent.
+            Self::Share(share) => write!(f, "{}%", (share * 1e8).round() / 1e6),
             Self::Sigma(above) => write!(f, "sigma>{above}"),
         }
     }
@@ -60,17 +57,4 @@ impl FromStr for Span {
         }
         text.trim().parse().ok().map(Self::Steps).ok_or_else(wrong)
     }
-}
-
-/// When a site's map is estimated again.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Refresh {
-    /// At the first sparse step and every so many steps after it.
-    Every(usize),
-    /// At the first sparse step and at these steps, from 0.
-    At(Cow<'static, [usize]>),
-    /// At the first sparse step only.
-    Never,
-    /// When a few sampled rows say that the map's recall has fallen below this share of what it was when it was made.
-    Adaptive(f64),
 }

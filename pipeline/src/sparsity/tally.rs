@@ -1,0 +1,188 @@
+//! What every call did, for the receipt: a line a call, a summary by ranges, and what did not run as asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tessera_kernels::levels::Density;
+use tessera_models::attention::{Branch, Sequence, Site};
+
+use super::observer::{CallReport, Mode, Step};
+use crate::receipt::{AttentionCall, AttentionUse};
+
+/// A reached density that misses what was asked for by more than this share of it is told.
+const MISSED: f64 = 0.05;
+
+/// Everything that a clip's attention did so far.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    calls: Vec<AttentionCall>,
+    layers: usize,
+    heads: usize,
+    /// Every kind of fallback: how often it happened, and where it did first.
+    fallbacks: BTreeMap<String, (u64, String)>,
+    /// Kinds that nobody was told of yet.
+    news: Vec<String>,
+}
+
+impl Tally {
+    /// Nothing yet, of a clip.
+    pub fn new(sequence: &Sequence) -> Self {
+        Self { layers: sequence.layers, heads: sequence.heads, ..Self::default() }
+    }
+
+    /// Notes a call.
+    pub fn call(&mut self, report: &CallReport<'_>) {
+        let sparse = report.sparse.as_ref();
+        let densities = sparse.map_or(&[][..], |sparse| sparse.densities);
+        let retained = sparse.and_then(|sparse| sparse.retained).unwrap_or_default();
+        let of = |of: fn(&Density) -> f64| densities.iter().map(|d| rounded(of(d))).collect();
+        self.calls.push(AttentionCall {
+            step: report.step.index as u64,
+            branch: branch_name(report.site.branch).into(),
+            layer: report.site.layer as u64,
+            expert: report.site.expert as u64,
+            mode: report.mode,
+            density_nominal: of(|density| density.nominal),
+            density_exact: of(|density| density.exact),
+            retained_mass: retained.iter().copied().map(rounded).collect(),
+            estimate_ms: milliseconds(report.estimate),
+            attention_ms: milliseconds(report.attention),
+        });
+    }
+
+    /// Notes that something did not run as asked: a sentence without its end, to which the place is added.
+    pub fn fallback(&mut self, what: String, site: Site, step: Step) {
+        let place = place(site, step);
+        if let Some((count, _)) = self.fallbacks.get_mut(&what) {
+            *count += 1;
+        } else {
+            self.news.push(format!("{what} (first at {place})."));
+            self.fallbacks.insert(what, (1, place));
+        }
+    }
+
+    /// Kinds of fallback that happened for the first time since this was last asked.
+    pub fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Every kind of fallback with how often and where first.
+    pub fn fallbacks(&self) -> Vec<String> {
+        let line = |(what, (count, place)): (&String, &(u64, String))| match count {
+            1 => format!("{what} (once, at {place})."),
+            _ => format!("{what} ({count} times, first at {place})."),
+        };
+        self.fallbacks.iter().map(line).collect()
+    }
+
+    /// A line a call, in the order that they ran.
+    pub fn calls(&self) -> &[AttentionCall] {
+        &self.calls
+    }
+
+    /// Mean share of the dense work that was done, over all calls, dense ones too; `None` before the first.
+    pub fn density(&self) -> Option<f64> {
+        let sum: f64 = self.calls.iter().map(exact).sum();
+        (!self.calls.is_empty()).then(|| sum / self.calls.len() as f64)
+    }
+
+    /// What to say when the sparse calls came to another density than `wanted`.
+    pub fn missed(&self, wanted: f64) -> Option<String> {
+        let sparse: Vec<f64> =
+            self.calls.iter().filter(|call| call.mode != Mode::Dense).map(exact).collect();
+        let got = sparse.iter().sum::<f64>() / sparse.len() as f64;
+        let is_missed = !sparse.is_empty() && (got - wanted).abs() > MISSED * wanted;
+        is_missed.then(|| {
+            format!(
+                "Density {wanted} was asked for and {got:.3} was reached on average: the method's selection is coarser than that, or keeps more at least."
+            )
+        })
+    }
+
+    /// The calls by ranges of steps and layers that were answered alike.
+    pub fn summary(&self, name: &str) -> Vec<AttentionUse> {
+        let mut steps: Vec<(u64, Vec<Option<Mode>>)> = Vec::new();
+        for call in &self.calls {
+            if steps.last().is_none_or(|(step, _)| *step != call.step) {
+                steps.push((call.step, vec![None; self.layers]));
+            }
+            if let Some((_, layers)) = steps.last_mut()
+                && let Some(mode) = layers.get_mut(call.layer as usize)
+            {
+                *mode = (*mode).max(Some(call.mode));
+            }
+        }
+        let mut uses = Vec::new();
+        for run in steps.chunk_by(|a, b| a.1 == b.1 && a.0 + 1 == b.0) {
+            let [(first, layers), ..] = run else { continue };
+            let end = first + run.len() as u64;
+            let mut layer = 0;
+            for alike in layers.chunk_by(|a, b| a == b) {
+                let range = [layer, layer + alike.len() as u64];
+                layer = range[1];
+                if let Some(mode) = alike[0] {
+                    uses.push(self.over(name, mode, [*first, end], range));
+                }
+            }
+        }
+        uses
+    }
+
+    /// The entry of a range of steps and layers.
+    fn over(&self, name: &str, mode: Mode, steps: [u64; 2], layers: [u64; 2]) -> AttentionUse {
+        let is_inside = |call: &&AttentionCall| {
+            (steps[0]..steps[1]).contains(&call.step)
+                && (layers[0]..layers[1]).contains(&call.layer)
+        };
+        let calls: Vec<_> = self.calls.iter().filter(is_inside).collect();
+        let mean = |of: fn(&AttentionCall) -> f64| {
+            calls.iter().map(|call| of(call)).sum::<f64>() / calls.len().max(1) as f64
+        };
+        let seconds =
+            |of: fn(&AttentionCall) -> f64| calls.iter().map(|call| of(call)).sum::<f64>() / 1000.0;
+        AttentionUse {
+            name: name.into(),
+            mode: mode.name().into(),
+            steps,
+            layers,
+            heads: [0, self.heads as u64],
+            calls: calls.len() as u64,
+            density_nominal: mean(|call| mean_of(&call.density_nominal)),
+            density_exact: mean(exact),
+            attend_seconds: seconds(|call| call.attention_ms),
+            estimate_seconds: seconds(|call| call.estimate_ms),
+        }
+    }
+}
+
+/// Where something happened, as people count: steps from 1, layers as the settings name them.
+pub fn place(site: Site, step: Step) -> String {
+    let branch = branch_name(site.branch);
+    format!("step {} of {}, layer {}, {branch}", step.index + 1, step.of, site.layer)
+}
+
+/// A branch in receipts.
+pub fn branch_name(branch: Branch) -> &'static str {
+    match branch {
+        Branch::Cond => "cond",
+        Branch::Uncond => "uncond",
+    }
+}
+
+fn exact(call: &AttentionCall) -> f64 {
+    mean_of(&call.density_exact)
+}
+
+/// The mean over heads; a dense call lists none and did everything.
+fn mean_of(heads: &[f64]) -> f64 {
+    if heads.is_empty() { 1.0 } else { heads.iter().sum::<f64>() / heads.len() as f64 }
+}
+
+/// To four digits.
+fn rounded(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
