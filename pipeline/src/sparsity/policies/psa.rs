@@ -1,12 +1,18 @@
 //! PSA, pyramid sparse attention: blocks near the top of a row are seen in full, those below pooled by 2, 4 and 8.
 //!
 //! Estimate: the largest exp(score − row maximum) over sampled pairs of a block. Levels: each row's estimate is normalised
-//! and sorted; level t goes on to where the running sum passes τ_t (thresholds), or to a share of the row (quotas).
-//! Source: arXiv 2512.04025; methods.md §2.1, with none of the defects listed there.
+//! and sorted; level t goes on to where the running sum passes τₜ (thresholds), or to a share of the row (quotas). With
+//! the cosine cap a key block is pooled no further than its tokens are alike: 2, 4, 8 where the mean cosine of first and
+//! last token of its groups exceeds t₂, t₄, t₈. The knob stretches all τ or shares. Source: arXiv 2512.04025; methods.md
+//! §2.1, with none of the defects listed there.
 
-use tessera_kernels::scores::{Sampling, sampled_max};
+use candle_core::Tensor;
+use tessera_kernels::blocks::Blocks;
+use tessera_kernels::levels::{FULL, LevelMap};
+use tessera_kernels::scores::{Sampling, group_cosine, sampled_max};
 use tessera_kernels::select;
 
+use super::knob::{by_scores, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Span;
@@ -17,53 +23,237 @@ pub(super) const METHOD: Method = Method {
     name: "psa",
     summary: "Pyramid sparse attention: less important blocks are seen pooled by 2, 4 or 8.",
     source: "arXiv 2512.04025; methods.md §2.1",
-    differs: "The estimator's samples are seeded, and pooled groups at a ragged end count their real tokens.",
-    presets: &[Preset {
-        name: "wan2.1-14b",
-        source: "official code, Wan2.1-14B",
-        defaults: Defaults { warmup: Span::Share(0.3), ..Defaults::PLAIN },
-        build: || Box::new(Psa { ends: [0.4, 0.5, 0.6, 0.8] }),
-    }],
+    differs: "Blocks are 128 queries by 64 keys in every preset (the code has 32, 64 or 128 keys), shares are not rounded to whole tiles, the estimator's samples are seeded, text is always seen in full, and pooled groups at a ragged end count their real tokens.",
+    presets: &[
+        Preset {
+            name: "wan2.1-14b",
+            source: "official code, Wan2.1-14B: thresholds, 15 of 50 steps dense",
+            defaults: SHARE,
+            build: || thresholds([0.4, 0.5, 0.6, 0.8], None),
+        },
+        Preset {
+            name: "wan2.1-1.3b",
+            source: "official code, Wan2.1-1.3B balanced: thresholds and cosine cap",
+            defaults: SHARE,
+            build: || thresholds([0.5, 0.6, 0.7, 0.8], VIDEO_CAP),
+        },
+        Preset {
+            name: "wan2.1-1.3b-topk",
+            source: "official code, Wan2.1-1.3B topk: quotas",
+            defaults: SHARE,
+            build: || quotas([0.05, 0.10, 0.15, 0.25], None, Arrangement::Gilbert),
+        },
+        Preset {
+            name: "wan2.2-a14b",
+            source: "official code, Wan2.2-A14B: thresholds, 12 of 40 steps dense",
+            defaults: SHARE,
+            build: || thresholds([0.5, 0.6, 0.6, 0.8], None),
+        },
+        Preset {
+            name: "wan2.2-5b",
+            source: "official code, Wan2.2-5B: thresholds",
+            defaults: SHARE,
+            build: || thresholds([0.6, 0.7, 0.7, 0.8], None),
+        },
+        Preset {
+            name: "cogvideox1.5-5b",
+            source: "official code, CogVideoX1.5-5B: quotas",
+            defaults: SHARE,
+            build: || quotas([0.10, 0.15, 0.15, 0.35], None, Arrangement::Gilbert),
+        },
+        Preset {
+            name: "cogvideox-5b",
+            source: "official code, CogVideoX-5B: quotas, tokens in the model's order",
+            defaults: SHARE,
+            build: || quotas([0.10, 0.15, 0.15, 0.35], None, Arrangement::RASTER),
+        },
+        Preset {
+            name: "cogvideox-5b-4step",
+            source: "official code, CogVideoX-5B 4-step LoRA: quotas, no dense steps",
+            defaults: Defaults::PLAIN,
+            build: || quotas([0.05, 0.15, 0.25, 0.50], None, Arrangement::RASTER),
+        },
+        Preset {
+            name: "library",
+            source: "official code, PSAConfig's default: quotas",
+            defaults: Defaults::PLAIN,
+            build: || quotas([0.10, 0.15, 0.15, 0.35], None, Arrangement::RASTER),
+        },
+        Preset {
+            name: "model-path",
+            source: "official code, AttentionConfig's default: quotas and cosine cap, 12 dense steps",
+            defaults: Defaults { warmup: Span::Steps(12), ..Defaults::PLAIN },
+            build: || quotas([0.05, 0.15, 0.25, 0.50], VIDEO_CAP, Arrangement::RASTER),
+        },
+    ],
 };
 
-/// Thresholds of levels 1 to 4.
+/// 15 of 50 steps, and 12 of 40, are dense.
+const SHARE: Defaults = Defaults { warmup: Span::Share(0.3), ..Defaults::PLAIN };
+/// The cosine cap for video generation.
+const VIDEO_CAP: Option<[f32; 3]> = Some([0.70, 0.65, 0.60]);
+
+fn thresholds(ends: [f64; 4], cap: Option<[f32; 3]>) -> Box<dyn Policy> {
+    Box::new(Psa { selector: Selector::Thresholds, ends, cap, order: Arrangement::Gilbert })
+}
+
+fn quotas(ends: [f64; 4], cap: Option<[f32; 3]>, order: Arrangement) -> Box<dyn Policy> {
+    Box::new(Psa { selector: Selector::Quotas, ends, cap, order })
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Selector {
+    /// Ends are cumulative shares of the estimate.
+    Thresholds,
+    /// Ends are cumulative shares of the row's blocks.
+    Quotas,
+}
+
 #[derive(Debug)]
 struct Psa {
+    selector: Selector,
+    /// Where levels 1 to 4 end.
     ends: [f64; 4],
+    /// t₂, t₄ and t₈.
+    cap: Option<[f32; 3]>,
+    order: Arrangement,
 }
 
 impl Policy for Psa {
     fn arrangement(&self, _layer: usize) -> Arrangement {
-        Arrangement::Gilbert
+        self.order
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let blocks = view.blocks;
-        let sampling = Sampling {
-            queries: blocks.query_block / 4,
-            keys: blocks.key_block / 4,
-            seed: view.seed,
-        };
+        let sampling = Sampling::quarter(blocks, view.seed);
         let scores = sampled_max(view.q, view.k, blocks, view.scale, &sampling)?;
-        let least = (0.06 * blocks.columns() as f64) as usize + 1;
-        let chosen = scores.clone();
-        Ok(Prepared {
-            scores: Some(scores),
-            lse: None,
-            select: Box::new(move |knob| {
-                let ends = self.ends.map(|end| stretched(end, knob));
-                let levels: Vec<(u8, f64)> = (1..).zip(ends).collect();
-                Ok(select::cumulative(&chosen, blocks, &levels, least)?)
-            }),
+        let caps = self.cap.map(|cap| finest_needed(view.k, blocks, cap)).transpose()?;
+        Ok(by_scores(scores, move |scores, knob| {
+            let map = self.select(scores, blocks, knob)?;
+            match &caps {
+                Some(caps) => capped(&map, caps),
+                None => Ok(map),
+            }
+        }))
+    }
+}
+
+impl Psa {
+    fn select(&self, scores: &Tensor, blocks: Blocks, knob: Knob) -> Result<LevelMap> {
+        let ends = self.ends.map(|end| stretched(end, knob));
+        let levels: Vec<(u8, f64)> = (FULL..).zip(ends).collect();
+        Ok(match self.selector {
+            Selector::Thresholds => {
+                let least = (0.06 * blocks.columns() as f64) as usize + 1;
+                select::cumulative(scores, blocks, &levels, least)?
+            }
+            Selector::Quotas => select::quotas(scores, blocks, &levels)?,
         })
     }
 }
 
-/// A share that the knob moves from 0 over itself (at a half) to 1.
-fn stretched(share: f64, knob: Knob) -> f64 {
-    match knob {
-        Knob::Preset => share,
-        Knob::Keep(keep) if keep < 0.5 => share * 2.0 * keep,
-        Knob::Keep(keep) => share + (1.0 - share) * (2.0 * keep - 1.0),
+/// The coarsest level that each key block may have, `[B·H·columns]`: a later test overrides an earlier one.
+fn finest_needed(k: &Tensor, blocks: Blocks, cap: [f32; 3]) -> Result<Vec<u8>> {
+    let cosines = group_cosine(k, blocks.key_block)?.flatten_all()?.to_vec1::<f32>()?;
+    let level = |cosines: &[f32]| {
+        let passed = cosines.iter().zip(cap).rposition(|(cosine, bar)| *cosine > bar);
+        passed.map_or(FULL, |place| FULL + 1 + place as u8)
+    };
+    Ok(cosines.chunks(cap.len()).map(level).collect())
+}
+
+/// The map with no block coarser than its key block's cap; what is skipped stays so.
+fn capped(map: &LevelMap, caps: &[u8]) -> Result<LevelMap> {
+    let blocks = map.blocks();
+    let (columns, pairs) = (blocks.columns(), blocks.rows() * blocks.columns());
+    let mut levels = map.to_vec()?;
+    for (levels, caps) in levels.chunks_mut(pairs).zip(caps.chunks(columns)) {
+        for (place, level) in levels.iter_mut().enumerate() {
+            *level = (*level).min(caps[place % columns]);
+        }
+    }
+    Ok(LevelMap::from_vec(levels, map.heads(), blocks)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::sparsity::policies::testing::Case;
+
+    /// One row of ten blocks. Sorted shares .30 .20 .15 .10 .08 .06 .05 .03 .02 .01, running sums .30 .50 .65 .75 .83 .89
+    /// .94 .97 .99 1. Thresholds .4 .5 .6 .8 include the crossing block, by hand: level 1 ends after 2 (.30 ≤ .4 < .50),
+    /// level 2 after 3 (.50 ≤ .5 < .65), level 3 after 3, level 4 after 5 (.75 ≤ .8 < .83); the rest is skipped.
+    #[test]
+    fn thresholds_are_those_of_the_golden_row() {
+        let shares = [0.05f32, 0.30, 0.01, 0.15, 0.08, 0.20, 0.02, 0.10, 0.06, 0.03];
+        let scores = Tensor::new(&shares, &Device::Cpu).unwrap().reshape((1, 1, 1, 10)).unwrap();
+        let blocks = Blocks::new(128, 640, 128, 64).unwrap();
+        let levels = |selector, ends| {
+            let psa = Psa { selector, ends, cap: None, order: Arrangement::Gilbert };
+            psa.select(&scores, blocks, Knob::Preset).unwrap().to_vec().unwrap()
+        };
+        assert_eq!(
+            levels(Selector::Thresholds, [0.4, 0.5, 0.6, 0.8]),
+            [0, 1, 0, 2, 4, 1, 0, 4, 0, 0]
+        );
+        // Quotas .1 .15 .15 .35 of ten blocks end after 1, 1, 1 and 3.
+        assert_eq!(
+            levels(Selector::Quotas, [0.10, 0.15, 0.15, 0.35]),
+            [0, 1, 0, 4, 0, 4, 0, 0, 0, 0]
+        );
+    }
+
+    /// Equal tokens have cosine 1 at every pool and may be pooled by 8. Where neighbours are equal and pairs are
+    /// orthogonal, pool 2 passes and pools 4 and 8 (first against last token of a group) do not.
+    #[test]
+    fn the_cosine_cap_keeps_unlike_tokens_apart() {
+        let key = |token: usize| {
+            let axis = if token < 64 { 0 } else { token / 2 % 4 };
+            (0..4).map(move |channel| f32::from(u8::from(channel == axis)))
+        };
+        let k: Vec<f32> = (0..128).flat_map(key).collect();
+        let k = Tensor::from_vec(k, (1, 1, 128, 4), &Device::Cpu).unwrap();
+        let blocks = Blocks::new(128, 128, 128, 64).unwrap();
+        let caps = finest_needed(&k, blocks, VIDEO_CAP.unwrap()).unwrap();
+        assert_eq!(caps, [4, 2]);
+        let map = LevelMap::from_vec(vec![4, 4], (1, 1), blocks).unwrap();
+        assert_eq!(capped(&map, &caps).unwrap().to_vec().unwrap(), [4, 2]);
+        let map = LevelMap::from_vec(vec![1, 0], (1, 1), blocks).unwrap();
+        assert_eq!(capped(&map, &caps).unwrap().to_vec().unwrap(), [1, 0]);
+    }
+
+    /// Defect 3 of methods.md §2.1 is absent: the same seed draws the same samples, another one others.
+    #[test]
+    fn samples_come_from_the_seed() {
+        let case = Case::new([3, 8, 16], 0);
+        let scores = |seed| {
+            let mut view = case.view();
+            view.seed = seed;
+            let psa = (METHOD.presets[0].build)();
+            let scores = psa.prepare(&view).unwrap().scores.unwrap();
+            scores.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(scores(7), scores(7));
+        assert_ne!(scores(7), scores(8));
+    }
+
+    /// Defect 4 is absent: a single key beyond a whole block is no more likely to be chosen than it deserves. It is as
+    /// important as the other keys' least, so its block comes last, where replicate padding would have counted it 64
+    /// times; and its pooled group counts one token (`Bias::Count` of `ln n`).
+    #[test]
+    fn a_ragged_tail_has_no_extra_weight() {
+        let blocks = Blocks::new(65, 65, 128, 64).unwrap();
+        assert_eq!([1, 2, 4].map(|level| blocks.pooled_keys(1, level)), [1, 1, 1]);
+        let q = Tensor::ones((1, 1, 65, 2), DType::F32, &Device::Cpu).unwrap();
+        let k: Vec<f32> = (0..65).flat_map(|t| [if t == 64 { -9.0 } else { 1.0 }, 0.0]).collect();
+        let k = Tensor::from_vec(k, (1, 1, 65, 2), &Device::Cpu).unwrap();
+        let sampling = Sampling::quarter(blocks, 1);
+        let scores = sampled_max(&q, &k, blocks, 1.0, &sampling).unwrap();
+        let scores = scores.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(scores[0], 1.0);
+        assert!(scores[1] < 1e-4, "{scores:?}");
     }
 }

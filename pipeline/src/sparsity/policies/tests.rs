@@ -1,0 +1,76 @@
+//! What every policy owes, whatever it estimates: same call, same map; a density that never falls as the knob grows, up
+//! to everything at 1; and all of that on grids that no block divides, with text behind the video.
+
+use std::collections::HashSet;
+
+use tessera_kernels::levels::FULL;
+
+use super::METHODS;
+use super::testing::Case;
+use crate::sparsity::{Knob, Policy, View};
+
+/// Every policy that needs no calibration, with its name.
+fn policies() -> impl Iterator<Item = (String, Box<dyn Policy>)> {
+    METHODS
+        .iter()
+        .flat_map(|method| method.presets.iter().map(move |preset| (method, preset)))
+        .map(|(method, preset)| (format!("{} {}", method.name, preset.name), (preset.build)()))
+        .filter(|(_, policy)| !policy.needs().plan)
+}
+
+fn levels(policy: &dyn Policy, view: &View<'_>, knob: Knob) -> Vec<u8> {
+    (policy.prepare(view).unwrap().select)(knob).unwrap().to_vec().unwrap()
+}
+
+#[test]
+fn names_are_unique_and_everything_is_told() {
+    let mut names = HashSet::new();
+    for method in METHODS {
+        assert!(names.insert(method.name), "{} twice", method.name);
+        assert!(!method.presets.is_empty() && !method.summary.is_empty(), "{}", method.name);
+        let mut presets = HashSet::new();
+        for preset in method.presets {
+            assert!(presets.insert(preset.name), "{} {} twice", method.name, preset.name);
+            assert!(!preset.source.is_empty(), "{} {}", method.name, preset.name);
+        }
+    }
+}
+
+#[test]
+fn density_never_falls_as_the_knob_grows() {
+    for case in [Case::new([3, 9, 14], 0), Case::new([4, 8, 16], 70)] {
+        let view = case.view();
+        for (name, policy) in policies() {
+            let prepared = policy.prepare(&view).unwrap();
+            let mut before = 0.0;
+            for keep in [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0] {
+                let density = (prepared.select)(Knob::Keep(keep)).unwrap().density().unwrap();
+                assert!(density.exact >= before - 1e-9, "{name} at {keep}: {density:?}");
+                before = density.exact;
+            }
+            let all = (prepared.select)(Knob::Keep(1.0)).unwrap().to_vec().unwrap();
+            assert!(all.iter().all(|&level| level == FULL), "{name} does not reach everything");
+        }
+    }
+}
+
+#[test]
+fn equal_calls_get_equal_maps() {
+    let case = Case::new([3, 9, 14], 20);
+    for (name, policy) in policies() {
+        let view = case.view();
+        for knob in [Knob::Preset, Knob::Keep(0.3)] {
+            let (first, again) = (levels(&*policy, &view, knob), levels(&*policy, &view, knob));
+            assert!(first == again, "{name} {knob:?}");
+        }
+    }
+}
+
+#[test]
+fn a_clip_of_a_few_tokens_is_a_call_like_any_other() {
+    let case = Case::new([1, 3, 5], 0);
+    for (name, policy) in policies() {
+        let levels = levels(&*policy, &case.view(), Knob::Preset);
+        assert_eq!(levels.len(), 3, "{name}");
+    }
+}
