@@ -15,11 +15,12 @@ _tokenizer = None
 
 
 def example(seed, captions=1, pairs='train', full=False, twins=True):
-    """One seed -> (clip row, frame rows, labels, [captions])."""
+    """One seed -> (clip row, frame rows, labels, [captions]). Every second caption says everything even without `full`: people check
+    what they asked for, and rare words for the sky or the floor are learnt only where they are said."""
     scene, rng = scene_of(seed, pairs, twins)
     clip, frames = tracks(scene, rng)
     words = random.Random(seed * 7 + 1)
-    return clip, frames, labels(scene), [caption(scene, words, full) for _ in range(captions)]
+    return clip, frames, labels(scene), [caption(scene, words, full or i % 2 == 1) for i in range(captions)]
 
 
 def token_rows(texts, tokenizer, rows=TEXT_ROWS):
