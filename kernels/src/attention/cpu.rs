@@ -1,80 +1,26 @@
-//! Attention on the CPU: an online softmax over blocks of keys, for one block of queries and one head at a time.
-//!
-//! Scores are computed transposed, Sᵀ = K·Qᵀ: keys are a tile's rows and queries its columns. Maximum, exponent and
-//! sum then run along vectors of queries without crossing lanes, and P comes out k-major, as the product P·V reads it.
-//! The exponent is base 2 with log₂e folded into scale and bias. K and V are packed once for each head.
+//! Attention on the CPU: [`Online`] over all keys, for one block of queries and one head at a time. K and V are packed
+//! once for each head.
 #![expect(
     unsafe_code,
     reason = "tasks write disjoint rows of one result and work on packed memory"
 )]
 
-use std::f32::consts::LN_2;
-
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-use super::{cpu_block::Block, cpu_pack};
 use crate::cpu::{
     Level,
     host::{self, Element, Output, Units},
+    keys,
     math::LOG2_E,
-    pack,
-    simd::dispatch,
+    online::{KEYS, Keys, Online, Shape},
+    simd::{Simd, Work, dispatch},
 };
 
 /// Queries of a task: whole tiles and whole vectors at every level.
-pub(super) const QUERIES: usize = 96;
-/// Keys of a block: whole tiles at every level, and even.
-pub(super) const KEYS: usize = 192;
+const QUERIES: usize = 96;
 
-/// The sizes of one call.
-#[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) queries: usize,
-    pub(super) keys: usize,
-    /// D.
-    pub(super) width: usize,
-    /// Units along D.
-    pub(super) depth: usize,
-    /// Columns of the sums: D in whole vectors.
-    pub(super) columns: usize,
-    pub(super) lanes: usize,
-}
-
-impl Shape {
-    fn new<T: Element>(level: Level, queries: usize, keys: usize, width: usize) -> Self {
-        let lanes = pack::lanes(level);
-        let depth = width.div_ceil(T::PER_UNIT);
-        Self { queries, keys, width, depth, columns: width.next_multiple_of(lanes), lanes }
-    }
-
-    fn key_blocks(&self) -> usize {
-        self.keys.div_ceil(KEYS)
-    }
-
-    /// Units of a packed block of K.
-    pub(super) fn k_units(&self) -> usize {
-        self.depth * KEYS
-    }
-
-    /// Units of a packed block of V.
-    pub(super) fn v_units<T: Element>(&self) -> usize {
-        self.columns * KEYS / T::PER_UNIT
-    }
-
-    /// Queries of a task in whole panels.
-    pub(super) fn query_columns(&self) -> usize {
-        self.queries.min(QUERIES).next_multiple_of(2 * self.lanes)
-    }
-
-    /// Units of a task's scratch: Q, the scores, the sums, and three numbers a query.
-    fn scratch_units(&self) -> usize {
-        let columns = self.query_columns();
-        (self.depth + KEYS + 3) * columns + QUERIES * self.columns
-    }
-}
-
-pub(super) fn attention_with_lse<T: Element>(
+fn attention_with_lse<T: Element>(
     level: Level,
     [q, k, v]: [&Tensor; 3],
     scale: f32,
@@ -82,7 +28,7 @@ pub(super) fn attention_with_lse<T: Element>(
 ) -> Result<(Tensor, Tensor)> {
     let (batch, heads, queries, width) = q.dims4()?;
     let keys = k.dim(2)?;
-    let shape = Shape::new::<T>(level, queries, keys, width);
+    let shape = Shape::new::<T>(level, width, queries.min(QUERIES));
     let bias = match key_bias {
         Some(bias) => host::floats(bias)?.iter().map(|b| b * LOG2_E).collect(),
         None => vec![0.0; keys],
@@ -99,48 +45,47 @@ pub(super) fn attention_with_lse<T: Element>(
     let (to, lse_to) = (result.shared(), lses.shared());
 
     // Heads are packed and attended in groups: enough tasks for every core, and little packed at once.
-    let query_blocks = queries.div_ceil(QUERIES);
+    let (query_blocks, tiles) = (queries.div_ceil(QUERIES), keys.div_ceil(KEYS));
     let group = (4 * rayon::current_num_threads()).div_ceil(query_blocks).clamp(1, all.max(1));
-    let (k_head, v_head) =
-        (shape.k_units() * shape.key_blocks(), shape.v_units::<T>() * shape.key_blocks());
+    let (k_head, v_head) = (shape.k_units() * tiles, shape.v_units::<T>() * tiles);
     let mut packed = Units::zeroed(group * (k_head + v_head));
     let packed_to = host::Shared::new(packed.pointer_mut());
-    let q_offsets: Vec<usize> = (0..shape.depth).map(|d| d * KEYS).collect();
-    let p_offsets: Vec<usize> = (0..KEYS).map(|key| key * shape.query_columns()).collect();
 
     for first in (0..all).step_by(group) {
         let heads = first..all.min(first + group);
-        (0..heads.len() * shape.key_blocks()).into_par_iter().for_each(|task| {
-            let (head, block) = (task / shape.key_blocks(), task % shape.key_blocks());
-            let start = ((first + head) * keys + block * KEYS) * width;
-            let count = KEYS.min(keys - block * KEYS);
-            let k_to = packed_to.at(head * (k_head + v_head) + block * shape.k_units());
-            let v_to =
-                packed_to.at(head * (k_head + v_head) + k_head + block * shape.v_units::<T>());
-            let rows = start..start + count * width;
-            // SAFETY: each task packs its own block, of the size that the shape says.
-            unsafe { cpu_pack::keys_and_values(&shape, &k[rows.clone()], &v[rows], k_to, v_to) };
+        (0..heads.len() * tiles).into_par_iter().for_each(|task| {
+            let (head, tile) = (task / tiles, task % tiles);
+            let start = ((first + head) * keys + tile * KEYS) * width;
+            let rows = start..start + KEYS.min(keys - tile * KEYS) * width;
+            let pack = Pack {
+                shape: &shape,
+                k: &k[rows.clone()],
+                v: &v[rows],
+                k_to: packed_to.at(head * (k_head + v_head) + tile * shape.k_units()),
+                v_to: packed_to.at(head * (k_head + v_head) + k_head + tile * shape.v_units::<T>()),
+            };
+            // SAFETY: the level is the machine's at most; each task packs its own tile, of the size that the shape says.
+            unsafe { dispatch(level, pack) };
         });
         (0..heads.len() * query_blocks).into_par_iter().for_each(|task| {
             let (head, block) = (task / query_blocks, task % query_blocks);
             let row = (first + head) * queries + block * QUERIES;
             let rows = QUERIES.min(queries - block * QUERIES);
-            let job = Block {
-                shape,
-                q: &q[row * width..(row + rows) * width],
-                k: packed_to.at(head * (k_head + v_head)),
-                v: packed_to.at(head * (k_head + v_head) + k_head),
-                scale: scale * LOG2_E,
-                bias: &bias,
-                q_offsets: &q_offsets,
-                p_offsets: &p_offsets,
-                to: to.at(row * width),
-                lse: lse_to.at(row),
-            };
             // SAFETY: the level is the machine's at most, the scratch is as large as the shape says, and each task
             // writes its own rows.
             host::with_scratch(shape.scratch_units(), |scratch| unsafe {
-                dispatch(level, (job, scratch));
+                let attend = Attend {
+                    shape: &shape,
+                    q: &q[row * width..(row + rows) * width],
+                    k: packed_to.at(head * (k_head + v_head)),
+                    v: packed_to.at(head * (k_head + v_head) + k_head),
+                    scale: scale * LOG2_E,
+                    bias: &bias,
+                    scratch,
+                    to: to.at(row * width),
+                    lse: lse_to.at(row),
+                };
+                dispatch(level, attend);
             });
         });
     }
@@ -163,7 +108,66 @@ pub(super) fn dispatch_dtype(
     }
 }
 
-/// The natural log of a softmax denominator from its maximum and sum in base 2.
-pub(super) fn natural(highest: f32, sum: f32) -> f32 {
-    (highest + sum.log2()) * LN_2
+/// Packing of one tile of a head's keys.
+struct Pack<'a, T> {
+    shape: &'a Shape,
+    /// The tile's rows.
+    k: &'a [T],
+    v: &'a [T],
+    k_to: *mut u32,
+    v_to: *mut u32,
+}
+
+impl<T: Element> Work for Pack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (width, keys) = (self.shape.width, self.k.len() / self.shape.width);
+        let (mut k, mut v) = ([std::ptr::null(); KEYS], [std::ptr::null(); KEYS]);
+        for (key, (k, v)) in k.iter_mut().zip(&mut v).enumerate().take(keys) {
+            *k = self.k[key * width..].as_ptr();
+            *v = self.v[key * width..].as_ptr();
+        }
+        // SAFETY: the rows are within the slices; the rest is the caller's promise.
+        unsafe { keys::pack(self.shape, &k[..keys], &v[..keys], self.k_to, self.v_to) }
+    }
+}
+
+/// One block of queries against all keys of its head.
+struct Attend<'a, T> {
+    shape: &'a Shape,
+    /// The block's rows.
+    q: &'a [T],
+    /// The head's packed tiles.
+    k: *const u32,
+    v: *const u32,
+    /// scale·log₂e.
+    scale: f32,
+    /// bias·log₂e, one a key.
+    bias: &'a [f32],
+    scratch: *mut u32,
+    to: *mut T,
+    lse: *mut f32,
+}
+
+impl<T: Element> Work for Attend<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let shape = self.shape;
+        // SAFETY: the caller has as many packed tiles as there are biases for, and scratch and room for the result.
+        unsafe {
+            let mut online = Online::start::<S>(shape, self.scale, self.q, self.scratch);
+            for (tile, bias) in self.bias.chunks(KEYS).enumerate() {
+                online.absorb::<S>(Keys {
+                    k: self.k.add(tile * shape.k_units()),
+                    v: self.v.add(tile * shape.v_units::<T>()),
+                    bias,
+                });
+            }
+            online.finish::<S>(self.to, self.lse);
+        }
+    }
 }

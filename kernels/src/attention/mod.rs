@@ -11,8 +11,6 @@ use candle_core::{Result, Tensor, bail};
 use crate::{check, cpu::Level};
 
 mod cpu;
-mod cpu_block;
-mod cpu_pack;
 mod reference;
 #[cfg(test)]
 mod tests;

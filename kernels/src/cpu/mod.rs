@@ -7,7 +7,9 @@ mod level;
 
 pub(crate) mod epilogue;
 pub(crate) mod host;
+pub(crate) mod keys;
 pub(crate) mod math;
+pub(crate) mod online;
 pub(crate) mod pack;
 pub(crate) mod rows;
 pub(crate) mod simd;

@@ -113,8 +113,8 @@ impl Panels {
     }
 }
 
-/// Writes `rows` rows of `width` elements, `from_stride` elements apart, k-major: unit (k, r) to `to[k·ld + r·step]`.
-/// An odd number of BF16 is padded by a zero.
+/// Writes `rows` rows of `width` elements, `from_stride` elements apart, k-major: unit (k, r) to `to[k·ld + r]`. An odd
+/// number of BF16 is padded by a zero.
 ///
 /// # Safety
 /// Memory is there for what the shapes name.
@@ -127,50 +127,100 @@ pub(crate) unsafe fn transpose<T: Element>(
     to: *mut u32,
     ld: usize,
 ) {
-    let whole = width / T::PER_UNIT;
-    let stride = from_stride;
-    /// The address of unit k of row r.
-    macro_rules! unit {
-        ($r:expr, $k:expr) => {
-            from.add($r * stride).cast::<u32>().add($k)
-        };
-    }
-    // SAFETY: the caller's promise; reads of units may be unaligned, BF16 rows start anywhere.
+    let mut r = 0;
+    // SAFETY: the caller's promise.
     unsafe {
-        let mut r = 0;
         while r + 4 <= rows {
-            let mut k = 0;
-            while k + 4 <= whole {
-                let block = [
-                    quad(unit!(r, k)),
-                    quad(unit!(r + 1, k)),
-                    quad(unit!(r + 2, k)),
-                    quad(unit!(r + 3, k)),
-                ];
-                transpose_4x4(block, to.add(k * ld + r), ld);
-                k += 4;
-            }
-            while k < whole {
-                for row in r..r + 4 {
-                    to.add(k * ld + row).write(unit!(row, k).read_unaligned());
-                }
-                k += 1;
-            }
+            let first = from.add(r * from_stride);
+            let four = [
+                first,
+                first.add(from_stride),
+                first.add(2 * from_stride),
+                first.add(3 * from_stride),
+            ];
+            transpose_four(four, width, to.add(r), ld);
             r += 4;
         }
         while r < rows {
-            for k in 0..whole {
-                to.add(k * ld + r).write(unit!(r, k).read_unaligned());
-            }
+            transpose_one(from.add(r * from_stride), width, to.add(r), ld);
             r += 1;
         }
+    }
+}
+
+/// As [`transpose`] of rows that lie anywhere.
+///
+/// # Safety
+/// As [`transpose`]: every pointer is to `width` elements.
+#[inline(always)]
+pub(crate) unsafe fn transpose_rows<T: Element>(
+    rows: &[*const T],
+    width: usize,
+    to: *mut u32,
+    ld: usize,
+) {
+    let (fours, rest) = rows.as_chunks::<4>();
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (i, four) in fours.iter().enumerate() {
+            transpose_four(*four, width, to.add(4 * i), ld);
+        }
+        for (i, row) in rest.iter().enumerate() {
+            transpose_one(*row, width, to.add(4 * fours.len() + i), ld);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn transpose_four<T: Element>(rows: [*const T; 4], width: usize, to: *mut u32, ld: usize) {
+    let whole = width / T::PER_UNIT;
+    let [a, b, c, d] = rows;
+    let (a, b, c, d) = (a.cast::<u32>(), b.cast::<u32>(), c.cast::<u32>(), d.cast::<u32>());
+    // SAFETY: the caller's promise; reads of units may be unaligned, BF16 rows start anywhere.
+    unsafe {
+        let mut k = 0;
+        while k + 4 <= whole {
+            let block = [quad(a.add(k)), quad(b.add(k)), quad(c.add(k)), quad(d.add(k))];
+            transpose_4x4(block, to.add(k * ld), ld);
+            k += 4;
+        }
+        while k < whole {
+            let to = to.add(k * ld);
+            to.write(a.add(k).read_unaligned());
+            to.add(1).write(b.add(k).read_unaligned());
+            to.add(2).write(c.add(k).read_unaligned());
+            to.add(3).write(d.add(k).read_unaligned());
+            k += 1;
+        }
         if T::PER_UNIT == 2 && !width.is_multiple_of(2) {
-            for r in 0..rows {
-                let last = from.add(r * stride + width - 1).cast::<u16>().read();
-                to.add(whole * ld + r).write(u32::from(last));
+            let mut r = 0;
+            while r < 4 {
+                to.add(whole * ld + r).write(last_half(rows[r], width));
+                r += 1;
             }
         }
     }
+}
+
+#[inline(always)]
+unsafe fn transpose_one<T: Element>(row: *const T, width: usize, to: *mut u32, ld: usize) {
+    let whole = width / T::PER_UNIT;
+    // SAFETY: as `transpose_four`.
+    unsafe {
+        for k in 0..whole {
+            to.add(k * ld).write(row.cast::<u32>().add(k).read_unaligned());
+        }
+        if T::PER_UNIT == 2 && !width.is_multiple_of(2) {
+            to.add(whole * ld).write(last_half(row, width));
+        }
+    }
+}
+
+/// The last BF16 of an odd row, with a zero beside it.
+#[inline(always)]
+unsafe fn last_half<T: Element>(row: *const T, width: usize) -> u32 {
+    // SAFETY: the caller has `width` elements of 16 bits there.
+    u32::from(unsafe { row.add(width - 1).cast::<u16>().read() })
 }
 
 /// Four units from an address that need not be aligned.

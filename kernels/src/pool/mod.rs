@@ -4,12 +4,16 @@
 //! is divided by what it has. Sums are F32 and rounded once. A run of 2^(ℓ−1) divides every key block and blocks start
 //! at its multiples, so that runs never cross blocks. Traffic: x once, the means once. Source: methods.md §6.3, §6.4.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
-use crate::check;
+use crate::{check, cpu::Level};
 
+mod cpu;
 mod reference;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use cpu::Means;
 pub(crate) use reference::{groups, means};
 
 /// The mean of each run of `run` ≥ 1 tokens: x `[B, H, S, D]`, F32 or BF16, to `[B, H, ⌈S/run⌉, D]` in the same dtype.
@@ -22,5 +26,9 @@ pub fn mean_pool(x: &Tensor, run: usize) -> Result<Tensor> {
     if run == 1 {
         return Ok(x.clone());
     }
-    means(x, run, None)
+    match (crate::cpu::level(), x.dtype()) {
+        (level, _) if !x.device().is_cpu() || level == Level::Reference => means(x, run, None),
+        (level, DType::F32) => cpu::mean_pool::<f32>(level, x, run),
+        (level, _) => cpu::mean_pool::<half::bf16>(level, x, run),
+    }
 }

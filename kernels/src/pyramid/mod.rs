@@ -11,9 +11,10 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use crate::{check, levels::LevelMap};
+use crate::{check, cpu::Level, levels::LevelMap};
 
 mod bias;
+mod cpu;
 mod merge;
 mod reference;
 #[cfg(test)]
@@ -82,5 +83,11 @@ pub fn attention(
     if width == 0 || width > crate::attention::MAX_HEAD_WIDTH {
         bail!("{OP}: needs 1 ≤ D ≤ {}, got q {:?}", crate::attention::MAX_HEAD_WIDTH, q.dims());
     }
-    reference::attention(q, k, v, map, options)
+    match (crate::cpu::level(), q.dtype()) {
+        (level, _) if !q.device().is_cpu() || level == Level::Reference => {
+            reference::attention(q, k, v, map, options)
+        }
+        (level, DType::F32) => cpu::attention::<f32>(level, [q, k, v], map, options),
+        (level, _) => cpu::attention::<half::bf16>(level, [q, k, v], map, options),
+    }
 }

@@ -12,6 +12,10 @@
 //! | [`sampled_rows`] | softmax mass, of single queries | rows/Sq | §2.6, §2.15 |
 //! | [`block_mass`] | softmax mass, exact | 1 | §2.3 (AdaSpa) |
 //!
+//! Measured in CPU time beside dense attention, 5 heads × 64, F32, AVX-512, 2 304 and 8 192 tokens (`--bench scores`):
+//! mean_pool 1.2 and 0.3 %, sub_block 1.2 and 0.6 %, sampled_max (a quarter) 3.5 and 3.0 %, sampled_rows (64) 2.2 and
+//! 0.7 %, block_mass 54 and 52 %, with a cached LSE 52 and 51 %.
+//!
 //! [`self_similarity`] and [`group_cosine`] say how alike a block's tokens are, that is how well their mean stands for them.
 
 use candle_core::{D, DType, Result, Tensor};
@@ -60,6 +64,8 @@ pub fn row_moments(scores: &Tensor) -> Result<(Tensor, Tensor)> {
 /// Refuses operands that are not what `blocks` is about.
 fn operands(op: &str, q: &Tensor, k: &Tensor, blocks: Blocks) -> Result<()> {
     let (batch, heads, _, width) = q.dims4()?;
+    // Its fields are public: nothing may be empty.
+    Blocks::new(blocks.queries, blocks.keys, blocks.query_block, blocks.key_block)?;
     check::compute_dtype(op, q.dtype())?;
     check::dtype(op, "k", k, q.dtype())?;
     check::shape(op, "q", q, &[batch, heads, blocks.queries, width.max(1)])?;

@@ -15,6 +15,7 @@ use crate::{
         level,
         simd::{Simd, Work, dispatch},
     },
+    pool,
 };
 
 /// The mean logit of every pair of blocks, `[B, H, rows, columns]` F32.
@@ -33,20 +34,8 @@ pub(super) fn means(x: &Tensor, run: usize) -> Result<Tensor> {
             DType::BF16 => fast::<bf16>(level, x, run),
             _ => fast::<f32>(level, x, run),
         },
-        _ => reference(x, run),
+        _ => pool::mean_pool(&x.to_dtype(DType::F32)?, run),
     }
-}
-
-fn reference(x: &Tensor, run: usize) -> Result<Tensor> {
-    let (batch, heads, tokens, width) = x.dims4()?;
-    let runs = tokens.div_ceil(run);
-    let sums = x
-        .to_dtype(DType::F32)?
-        .pad_with_zeros(2, 0, runs * run - tokens)?
-        .reshape((batch, heads, runs, run, width))?
-        .sum(3)?;
-    let counts = (0..runs).map(|index| run.min(tokens - index * run) as f32);
-    sums.broadcast_div(&Tensor::from_iter(counts, x.device())?.reshape((runs, 1))?)
 }
 
 fn fast<T: Element>(level: Level, x: &Tensor, run: usize) -> Result<Tensor> {

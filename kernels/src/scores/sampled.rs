@@ -164,7 +164,7 @@ impl Fold for Largest {
         let highest = &group.highest[part.of.clone()];
         for (column, logits) in group.cells(part.of.clone()) {
             let score = &mut row[column];
-            *score = score.max(cells::largest_difference(logits, highest));
+            *score = cells::larger(cells::largest_difference(logits, highest), *score);
         }
     }
 

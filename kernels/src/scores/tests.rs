@@ -221,6 +221,46 @@ fn nothing_is_lost_beside_larger_logits() {
 }
 
 #[test]
+fn a_nan_query_reaches_its_row_of_scores() {
+    let blocks = Blocks::new(40, 70, 8, 16).unwrap();
+    let (q, k) = operands_of([1, 1, 40, 70, 16], DType::F32);
+    let mut values = q.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values[19 * 16] = f32::NAN;
+    let q = Tensor::from_vec(values, (1, 1, 40, 16), q.device()).unwrap();
+    let all = Sampling { queries: 8, keys: 4, seed: 1 };
+    let estimators: [Estimator<'_>; 4] = [
+        &|q| mean_pool(q, &k, blocks, 0.2),
+        &|q| sub_block(q, &k, blocks, 0.2, 4),
+        &|q| sampled_max(q, &k, blocks, 0.2, &all),
+        &|q| Ok(block_mass(q, &k, blocks, 0.2, None)?.mass),
+    ];
+    for level in testing::levels() {
+        for (which, estimator) in estimators.iter().enumerate() {
+            let scores = with_level(level, || estimator(&q).unwrap());
+            let scores = scores.reshape((5, 5)).unwrap().to_vec2::<f32>().unwrap();
+            for (row, scores) in scores.iter().enumerate() {
+                let nan = scores.iter().all(|x| x.is_nan());
+                let none = scores.iter().all(|x| !x.is_nan());
+                assert!(if row == 2 { nan } else { none }, "{level:?}, {which}, row {row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let blocks = Blocks::new(300, 300, 32, 16).unwrap();
+    let (q, k) = operands_of([1, 5, 300, 300, 24], DType::F32);
+    let of = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mass = pool.install(|| block_mass(&q, &k, blocks, 0.2, None).unwrap().mass);
+        let runs = pool.install(|| sub_block(&q, &k, blocks, 0.2, 8).unwrap());
+        Tensor::cat(&[mass, runs], 0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(of(1), of(3));
+}
+
+#[test]
 fn views_that_are_not_contiguous_are_read_right() {
     let blocks = Blocks::new(50, 50, 16, 8).unwrap();
     let q = random(&[2, 50, 3, 24], 1).transpose(1, 2).unwrap();
@@ -292,6 +332,8 @@ fn errors_name_the_operand() {
     assert!(text(sub_block(&x, &x, blocks, 1.0, 3)).contains("`run`"));
     let sampling = Sampling { queries: 9, keys: 1, seed: 0 };
     assert!(text(sampled_max(&x, &x, blocks, 1.0, &sampling)).contains("1 to 8 queries"));
+    let empty = Blocks { queries: 0, ..blocks };
+    assert!(text(mean_pool(&x, &x, empty, 1.0)).contains("got 0 queries"));
     assert!(text(self_similarity(&x, 0)).contains("`block`"));
     assert!(text(group_cosine(&x, 6)).contains("power of two, got 6"));
     assert!(block_mass(&x, &x, blocks, 1.0, Some(&x)).unwrap_err().to_string().contains("`lse`"));

@@ -3,8 +3,7 @@
 //! Scores are `[B, H, rows, columns]`, converted to F32 on the host; rows are worked on by all cores, O(columns·log columns)
 //! each. Of equal scores the block nearest to the query block's own place comes first, then the one with the smaller
 //! hash of (row, column): never the one with the smaller index, which would favour the clip's beginning (methods.md
-//! §2.16). A NaN is refused. What nothing selects is [`SKIPPED`](crate::levels::SKIPPED); `LevelMap::with_floor` gives it
-//! another level.
+//! §2.16). A NaN is refused. What nothing selects is [`SKIPPED`]; [`LevelMap::with_floor`] gives it another level.
 //!
 //! | selector | keeps | source |
 //! |---|---|---|
@@ -54,6 +53,8 @@ impl Scores {
     /// Takes scores `[B, H, rows, columns]`; refuses another shape, and NaN.
     pub(crate) fn new(op: &str, scores: &Tensor, blocks: Blocks) -> Result<Self> {
         let (batch, heads, _, _) = scores.dims4()?;
+        // Its fields are public: nothing may be empty.
+        Blocks::new(blocks.queries, blocks.keys, blocks.query_block, blocks.key_block)?;
         let shape = [batch, heads, blocks.rows(), blocks.columns()];
         check::shape(op, "scores", scores, &shape)?;
         let values = scores.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;

@@ -315,9 +315,8 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// max (a − b), at least the lowest number.
+/// max (a − b), at least the lowest number; NaN where any is.
 pub(super) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    let larger = |x: f32, y: f32| if x > y { x } else { y };
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<PARTS>(), b.as_chunks::<PARTS>());
     let mut most = [f32::MIN; PARTS];
     for (a, b) in a.iter().zip(b) {
@@ -326,5 +325,10 @@ pub(super) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a - b);
-    most.into_iter().chain(rest).fold(f32::MIN, larger)
+    most.into_iter().chain(rest).fold(f32::MIN, |most, x| larger(x, most))
+}
+
+/// The larger, NaN where either is: what is no number must reach whoever selects by it.
+pub(super) fn larger(x: f32, y: f32) -> f32 {
+    if x > y || x.is_nan() { x } else { y }
 }
