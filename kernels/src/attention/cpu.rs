@@ -11,9 +11,9 @@ use rayon::prelude::*;
 use crate::cpu::{
     Level,
     host::{self, Element, Output, Units},
-    keys,
+    keys::{self, Ahead, Keys},
     math::LOG2_E,
-    online::{KEYS, Keys, Online, Shape},
+    online::{KEYS, Online, Shape},
     simd::{Simd, Work, dispatch},
 };
 
@@ -130,7 +130,7 @@ impl<T: Element> Work for Pack<'_, T> {
             *v = self.v[key * width..].as_ptr();
         }
         // SAFETY: the rows are within the slices; the rest is the caller's promise.
-        unsafe { keys::pack(self.shape, &k[..keys], &v[..keys], self.k_to, self.v_to) }
+        unsafe { keys::pack::<S, T>(self.shape, &k[..keys], &v[..keys], self.k_to, self.v_to) }
     }
 }
 
@@ -161,11 +161,12 @@ impl<T: Element> Work for Attend<'_, T> {
         unsafe {
             let mut online = Online::start::<S>(shape, self.scale, self.q, self.scratch);
             for (tile, bias) in self.bias.chunks(KEYS).enumerate() {
-                online.absorb::<S>(Keys {
+                let keys = Keys {
                     k: self.k.add(tile * shape.k_units()),
                     v: self.v.add(tile * shape.v_units::<T>()),
                     bias,
-                });
+                };
+                online.absorb::<S>(keys, Ahead::NONE);
             }
             online.finish::<S>(self.to, self.lse);
         }

@@ -5,7 +5,20 @@ use super::{
     host::Element,
     online::{KEYS, Shape},
     pack,
+    simd::Simd,
 };
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Packed keys and values, as [`pack`] lays them out.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'a> {
+    pub(crate) k: *const u32,
+    pub(crate) v: *const u32,
+    /// bias·log₂e of each key; as many as there are keys, 1 to [`KEYS`].
+    pub(crate) bias: &'a [f32],
+}
 
 /// Packs a tile: K k-major, [`KEYS`] units from one k to the next, and V in panels whose k runs over the keys. A row
 /// may lie anywhere; a V without a partner in the last BF16 pair gets a zero.
@@ -14,7 +27,7 @@ use super::{
 /// `k` and `v` name equally many rows, at most [`KEYS`], each of the shape's width; `k_to` and `v_to` have the units
 /// that the shape says.
 #[inline(always)]
-pub(crate) unsafe fn pack<T: Element>(
+pub(crate) unsafe fn pack<S: Simd, T: Element>(
     shape: &Shape,
     k: &[*const T],
     v: &[*const T],
@@ -29,7 +42,7 @@ pub(crate) unsafe fn pack<T: Element>(
         while first < shape.width {
             let columns = panel_columns.min(shape.width - first);
             let panel = v_to.add(first * (KEYS / T::PER_UNIT));
-            values(v, first, columns, panel, columns.next_multiple_of(shape.lanes));
+            values::<S, T>(v, first, columns, panel, columns.next_multiple_of(shape.lanes));
             first += panel_columns;
         }
     }
@@ -37,7 +50,7 @@ pub(crate) unsafe fn pack<T: Element>(
 
 /// One panel of V: `columns` columns from `first` on, `ld` units from one k to the next.
 #[inline(always)]
-unsafe fn values<T: Element>(
+unsafe fn values<S: Simd, T: Element>(
     rows: &[*const T],
     first: usize,
     columns: usize,
@@ -48,8 +61,16 @@ unsafe fn values<T: Element>(
     unsafe {
         if T::PER_UNIT == 1 {
             for (key, row) in rows.iter().enumerate() {
-                let row = row.add(first).cast::<u32>();
-                std::ptr::copy_nonoverlapping(row, to.add(key * ld), columns);
+                let (row, to) = (row.add(first).cast::<f32>(), to.add(key * ld).cast::<f32>());
+                let mut column = 0;
+                while column + S::LANES <= columns {
+                    S::store(to.add(column), S::load(row.add(column)));
+                    column += S::LANES;
+                }
+                if column < columns {
+                    let count = columns - column;
+                    S::store(to.add(column), S::load_first(row.add(column), count));
+                }
             }
             return;
         }
@@ -67,6 +88,44 @@ unsafe fn values<T: Element>(
             for column in 0..columns {
                 to.add(column).write(u32::from(*row.add(column)));
             }
+        }
+    }
+}
+
+/// Rows that the next tile will be packed from, brought near while this one is computed with: they lie anywhere, so that
+/// the processor would not guess them.
+pub(crate) struct Ahead<'a, T> {
+    pub(crate) k: &'a [*const T],
+    pub(crate) v: &'a [*const T],
+}
+
+impl<T> Ahead<'_, T> {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { k: &[], v: &[] };
+    /// Rows that are asked for at once: few, since the processor keeps only so many requests, and enough for all rows
+    /// of a tile to be asked for while 128 queries are computed.
+    const ROWS: usize = 4;
+
+    /// Asks for the next few rows, of `width` elements.
+    ///
+    /// # Safety
+    /// As the methods of [`Simd`].
+    #[inline(always)]
+    pub(crate) unsafe fn fetch<S: Simd>(&mut self, width: usize) {
+        let mut left = Self::ROWS;
+        while left > 0 {
+            let rows = if self.k.is_empty() { &mut self.v } else { &mut self.k };
+            let Some((row, rest)) = rows.split_first() else {
+                return;
+            };
+            let mut byte = 0;
+            while byte < width * size_of::<T>() {
+                // SAFETY: any address may be asked for.
+                unsafe { S::prefetch(row.cast::<u8>().wrapping_add(byte)) };
+                byte += LINE;
+            }
+            *rows = rest;
+            left -= 1;
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{f32::consts::LN_2, marker::PhantomData};
 use super::{
     Level, epilogue,
     host::Element,
+    keys::{Ahead, Keys},
     math::exp2,
     pack,
     simd::Simd,
@@ -71,15 +72,6 @@ impl Shape {
         let rows = self.queries.next_multiple_of(TILE_ROWS);
         (self.depth + KEYS + 3) * self.queries + rows * self.columns
     }
-}
-
-/// Packed keys and values, as [`super::keys::pack`] lays them out.
-#[derive(Clone, Copy)]
-pub(crate) struct Keys<'a> {
-    pub(crate) k: *const u32,
-    pub(crate) v: *const u32,
-    /// bias·log₂e of each key; as many as there are keys, 1 to [`KEYS`].
-    pub(crate) bias: &'a [f32],
 }
 
 /// A block of queries and what it has gathered so far.
@@ -164,22 +156,22 @@ impl<'a, T: Element> Online<'a, T> {
     /// # Safety
     /// As [`Self::start`]; K and V have the units that the shape says.
     #[inline(always)]
-    pub(crate) unsafe fn absorb<S: Simd>(&mut self, keys: Keys<'_>) {
+    pub(crate) unsafe fn absorb<S: Simd>(&mut self, keys: Keys<'_>, mut ahead: Ahead<'_, T>) {
         // SAFETY: the caller's promise.
         unsafe {
-            self.scores_of::<S>(keys);
+            self.scores_of::<S>(keys, &mut ahead);
             self.softmax::<S>(keys.bias);
             if !self.fresh {
                 self.shrink_sums::<S>();
             }
-            self.values_of::<S>(keys);
+            self.values_of::<S>(keys, &mut ahead);
         }
         self.fresh = false;
     }
 
     /// Sᵀ of a tile of keys.
     #[inline(always)]
-    unsafe fn scores_of<S: Simd>(&self, keys: Keys<'_>) {
+    unsafe fn scores_of<S: Simd>(&self, keys: Keys<'_>, ahead: &mut Ahead<'_, T>) {
         let (shape, count) = (self.shape, keys.bias.len());
         let mut first = 0;
         while first < self.rows {
@@ -195,6 +187,7 @@ impl<'a, T: Element> Online<'a, T> {
                         ldc: shape.queries,
                         accumulate: false,
                     };
+                    ahead.fetch::<S>(shape.width);
                     tile::<S, T>(count - key, 2, operands);
                 }
                 key += tile_rows::<S>(count - key);
@@ -294,7 +287,7 @@ impl<'a, T: Element> Online<'a, T> {
 
     /// Adds P·V of a tile of keys.
     #[inline(always)]
-    unsafe fn values_of<S: Simd>(&self, keys: Keys<'_>) {
+    unsafe fn values_of<S: Simd>(&self, keys: Keys<'_>, ahead: &mut Ahead<'_, T>) {
         let shape = self.shape;
         let units = keys.bias.len().div_ceil(T::PER_UNIT);
         let mut column = 0;
@@ -313,6 +306,7 @@ impl<'a, T: Element> Online<'a, T> {
                         ldc: shape.columns,
                         accumulate: !self.fresh,
                     };
+                    ahead.fetch::<S>(shape.width);
                     tile::<S, T>(self.rows - row, vectors, operands);
                 }
                 row += tile_rows::<S>(self.rows - row);

@@ -11,8 +11,11 @@ use crate::{
     testing::random,
 };
 
+mod definition;
 mod fast;
 mod golden;
+mod properties;
+mod speed;
 
 /// A seeded call.
 #[derive(Debug, Clone, Copy)]
@@ -68,4 +71,17 @@ fn numbers(count: usize, seed: u64) -> impl Iterator<Item = usize> {
 
 fn run(level: Level, [q, k, v]: &[Tensor; 3], map: &LevelMap, options: &Options<'_>) -> Attended {
     with_level(level, || attention(q, k, v, map, options).unwrap())
+}
+
+/// The queries that see something, `[B, H, Sq]`; NaN is refused everywhere.
+fn seen(lse: &Tensor) -> Vec<bool> {
+    let lse: Vec<f64> = lse.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert!(lse.iter().all(|x| !x.is_nan()), "NaN");
+    lse.iter().map(|&x| x > f64::NEG_INFINITY).collect()
+}
+
+/// LSE with 0 in the place of −∞, so that it can be subtracted.
+fn finite(lse: &Tensor) -> Tensor {
+    let empty = lse.eq(f32::NEG_INFINITY).unwrap();
+    empty.where_cond(&lse.zeros_like().unwrap(), lse).unwrap()
 }

@@ -85,6 +85,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn pair(low: Self::V, high: Self::V) -> Self::V;
     /// Swaps neighbours: lanes 1, 0, 3, 2, …
     unsafe fn swap_pairs(x: Self::V) -> Self::V;
+    /// Asks for the cache line of an address, which need not be mapped, to be brought near.
+    unsafe fn prefetch(from: *const u8);
 
     /// The first `count` ≤ LANES elements, zeros after them.
     #[inline(always)]

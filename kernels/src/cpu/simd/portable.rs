@@ -103,4 +103,7 @@ impl Simd for Portable {
     unsafe fn swap_pairs(x: Self::V) -> Self::V {
         [x[1], x[0], x[3], x[2], x[5], x[4], x[7], x[6]]
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
 }

@@ -111,6 +111,7 @@ impl Simd for Avx2 {
             ))
         }
         swap_pairs(x: __m256) -> __m256 { _mm256_permute_ps::<0b10_11_00_01>(x) }
+        prefetch(from: *const u8) -> () { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
 }
 
@@ -184,6 +185,7 @@ macro_rules! sixteen_lanes {
             }
             sum(x: __m512) -> f32 { _mm512_reduce_add_ps(x) }
             swap_pairs(x: __m512) -> __m512 { _mm512_permute_ps::<0b10_11_00_01>(x) }
+            prefetch(from: *const u8) -> () { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }
     };
 }

@@ -4,8 +4,8 @@
 use super::groups::Groups;
 use crate::cpu::{
     host::Element,
-    keys,
-    online::{KEYS, Keys, Online, Shape},
+    keys::{self, Ahead, Keys},
+    online::{KEYS, Online, Shape},
     simd::{Simd, Work},
 };
 
@@ -51,28 +51,68 @@ impl<T: Element> Work for Attend<'_, T> {
                 .flat_map(|(column, _)| source.groups.of(column))
                 .map(move |group| (source, group))
         });
-        let (mut k, mut v) = ([std::ptr::null(); KEYS], [std::ptr::null(); KEYS]);
-        let mut bias = [0.0; KEYS];
         // SAFETY: the scratch is as large as `scratch_units` says; every source has a row for each of its groups.
         unsafe {
             let k_to = self.scratch.add(shape.scratch_units());
             let v_to = k_to.add(shape.k_units());
+            let mut tile = Rows::new();
+            let mut next = Rows::new();
+            tile.fill(&mut groups, shape.width);
             let mut online = Online::start::<S>(shape, self.scale, self.q, self.scratch);
-            loop {
-                let mut count = 0;
-                for (source, group) in groups.by_ref().take(KEYS) {
-                    k[count] = source.k.add(group * shape.width);
-                    v[count] = source.v.add(group * shape.width);
-                    bias[count] = source.groups.bias(group);
-                    count += 1;
-                }
-                if count == 0 {
-                    break;
-                }
-                keys::pack(shape, &k[..count], &v[..count], k_to, v_to);
-                online.absorb::<S>(Keys { k: k_to, v: v_to, bias: &bias[..count] });
+            while tile.count > 0 {
+                keys::pack::<S, T>(shape, tile.k(), tile.v(), k_to, v_to);
+                next.fill(&mut groups, shape.width);
+                let keys = Keys { k: k_to, v: v_to, bias: &tile.bias[..tile.count] };
+                online.absorb::<S>(keys, Ahead { k: next.k(), v: next.v() });
+                std::mem::swap(&mut tile, &mut next);
             }
             online.finish::<S>(self.to, self.lse);
         }
+    }
+}
+
+/// Where the rows of a tile's groups lie.
+struct Rows<T> {
+    k: [*const T; KEYS],
+    v: [*const T; KEYS],
+    /// β·log₂e.
+    bias: [f32; KEYS],
+    count: usize,
+}
+
+impl<T: Element> Rows<T> {
+    fn new() -> Self {
+        Self {
+            k: [std::ptr::null(); KEYS],
+            v: [std::ptr::null(); KEYS],
+            bias: [0.0; KEYS],
+            count: 0,
+        }
+    }
+
+    /// Takes as many of `groups` as a tile holds.
+    #[inline(always)]
+    fn fill<'a>(
+        &mut self,
+        groups: &mut impl Iterator<Item = (&'a Source<'a, T>, usize)>,
+        width: usize,
+    ) where
+        T: 'a,
+    {
+        self.count = 0;
+        for (source, group) in groups.take(KEYS) {
+            self.k[self.count] = source.k.wrapping_add(group * width);
+            self.v[self.count] = source.v.wrapping_add(group * width);
+            self.bias[self.count] = source.groups.bias(group);
+            self.count += 1;
+        }
+    }
+
+    fn k(&self) -> &[*const T] {
+        &self.k[..self.count]
+    }
+
+    fn v(&self) -> &[*const T] {
+        &self.v[..self.count]
     }
 }

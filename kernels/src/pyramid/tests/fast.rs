@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Tensor};
 use proptest::prelude::*;
 
-use super::{Case, run};
+use super::{Case, finite, run, seen};
 use crate::{
     blocks::Blocks,
     cpu::Level,
@@ -11,19 +11,6 @@ use crate::{
     pyramid::{Attended, Bias, Options},
     testing::{self, close, close_bf16, error, levels, random},
 };
-
-/// The queries that see something, `[B, H, Sq]`; NaN is refused everywhere.
-fn seen(lse: &Tensor) -> Vec<bool> {
-    let lse: Vec<f32> = lse.flatten_all().unwrap().to_vec1().unwrap();
-    assert!(lse.iter().all(|x| !x.is_nan()), "NaN");
-    lse.iter().map(|&x| x > f32::NEG_INFINITY).collect()
-}
-
-/// LSE with 0 in the place of −∞, so that it can be subtracted.
-fn finite(lse: &Tensor) -> Tensor {
-    let empty = lse.eq(f32::NEG_INFINITY).unwrap();
-    empty.where_cond(&lse.zeros_like().unwrap(), lse).unwrap()
-}
 
 /// Every level and both dtypes of `case` against the reference. Scores of magnitude m carry an absolute error of m·ε
 /// into the exponent.
