@@ -14,9 +14,14 @@ use crate::Result;
 /// Queries that are probed: of 32,760 tokens a two-thousandth, so about a four-thousandth of dense attention's work.
 const ROWS: usize = 16;
 
-/// The queries to probe: one from each of [`ROWS`] equal parts of the sequence, the same for the same seed.
+/// The queries to probe, the same for the same seed.
 pub fn rows(tokens: usize, seed: u64) -> Vec<u32> {
-    let count = ROWS.min(tokens);
+    spread(tokens, ROWS, seed)
+}
+
+/// One token from each of `count` equal parts of the sequence (as many as there are tokens at most), by the seed.
+pub fn spread(tokens: usize, count: usize, seed: u64) -> Vec<u32> {
+    let count = count.min(tokens);
     let start = |part: usize| part * tokens / count;
     (0..count)
         .map(|part| {

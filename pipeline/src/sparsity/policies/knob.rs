@@ -8,7 +8,7 @@ use crate::sparsity::{Knob, Prepared};
 
 /// A share in 0..=1 as the knob says: from 0 (keep 0) in a straight line to `share` (keep ½), and from there to 1 (keep 1).
 /// It never falls as the knob grows.
-pub(super) fn stretched(share: f64, knob: Knob) -> f64 {
+pub(in crate::sparsity) fn stretched(share: f64, knob: Knob) -> f64 {
     match knob {
         Knob::Preset => share,
         Knob::Keep(keep) if keep < 0.5 => share * 2.0 * keep.max(0.0),

@@ -6,21 +6,35 @@ mod adaspa;
 mod asa;
 mod biformer;
 mod delta;
+mod frontier;
+mod gna;
 mod hip;
-mod knob;
+pub(super) mod knob;
 mod minference;
+mod moa;
+mod paro;
 mod pisa;
+mod planned;
+mod power;
+#[cfg(test)]
+pub(crate) mod promises;
 mod psa;
+mod radial;
+mod s2;
 mod sol;
 mod sparge;
+mod sparse_vdit;
 mod sparsed;
+mod sta;
 mod subblock;
+mod svg;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod video;
 mod vmoba;
+mod windows;
 
 /// Every method but `dense`, which is no policy: the product's own first, then by name.
 pub const METHODS: &[Method] = &[
@@ -30,11 +44,20 @@ pub const METHODS: &[Method] = &[
     asa::METHOD,
     biformer::METHOD,
     delta::METHOD,
+    gna::METHOD,
     hip::METHOD,
     minference::METHOD,
+    moa::METHOD,
+    paro::METHOD,
     pisa::METHOD,
+    power::METHOD,
+    radial::METHOD,
+    s2::METHOD,
     sparge::METHOD,
+    sparse_vdit::METHOD,
     sparsed::METHOD,
+    sta::METHOD,
     subblock::METHOD,
+    svg::METHOD,
     vmoba::METHOD,
 ];
