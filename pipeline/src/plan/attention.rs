@@ -150,9 +150,8 @@ fn cache_bytes(resolved: &Resolved, sequence: &Sequence, is_guided: bool) -> u64
     let (mut owners, mut shared, mut sites) = (HashSet::new(), HashSet::new(), 0u64);
     for layer in (0..sequence.layers).filter(|layer| !schedule.is_dense_layer(*layer)) {
         for branch in branches {
-            let owner = policy.owner(Site { layer, branch: *branch, expert: 0 }, sequence.layers);
-            let branch = if options.share_branches { Branch::Cond } else { owner.branch };
-            let owner = Site { branch, ..owner };
+            let site = Site { layer, branch: *branch, expert: 0 };
+            let owner = options.owner(&*policy, site, sequence.layers);
             sites += 1;
             if !owners.insert(owner) {
                 shared.insert(owner);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use tessera_kernels::attention::attention_with_lse;
-use tessera_kernels::order::{Order, permute};
+use tessera_kernels::order::Order;
 use tessera_kernels::pyramid;
 use tessera_models::attention::{SelfAttention, Sequence, Site};
 
@@ -98,7 +98,7 @@ impl SparseAttention {
         };
         let began = Instant::now();
         let layout = maps.layout(site.layer)?;
-        let [q, k, v] = moved(operands, &layout.there, self.is_carried)?;
+        let [q, k, v] = layout.arranged(operands, self.is_carried)?;
         let moving = began.elapsed();
         let began = Instant::now();
         let call = Call { operands: [&q, &k, &v], scale, site, step };
@@ -126,8 +126,9 @@ impl SparseAttention {
         let [q, k, v] = call.operands;
         let bias = self.maps.as_ref().map(Maps::bias).unwrap_or_default();
         let options = pyramid::Options { scale: call.scale, bias, valid: None };
-        let attended = pyramid::attention(q, k, v, &used.map, &options)?;
-        let [out] = moved([&attended.out], &layout.back, self.is_carried)?;
+        let [keys, values] = used.sorted([k, v])?;
+        let attended = pyramid::attention(q, &keys, &values, &used.map, &options)?;
+        let out = layout.restored(&attended.out, self.is_carried)?;
         self.watch.tell(&CallReport {
             site: call.site,
             step: call.step,
@@ -142,6 +143,7 @@ impl SparseAttention {
             sparse: Some(SparseReport {
                 map: &used.map,
                 scores: used.scores.as_ref(),
+                key_order: used.key_order.as_deref(),
                 densities: &used.densities,
                 retained: used.retained.as_deref(),
                 estimated_at: used.estimated_at,
@@ -162,7 +164,7 @@ impl SparseAttention {
         let attention = began.elapsed();
         if let Some(maps) = self.maps.as_mut().filter(|maps| maps.wants_lse(call.site.layer)) {
             let layout = maps.layout(call.site.layer)?;
-            let [ordered] = moved([&lse.unsqueeze(3)?], &layout.there, self.is_carried)?;
+            let [ordered] = layout.arranged([&lse.unsqueeze(3)?], self.is_carried)?;
             maps.keep_lse(call, &ordered.squeeze(3)?, &mut self.watch.tally)?;
         }
         let shared = self.maps.as_ref().and_then(Maps::shared).filter(|_| self.is_carried);
@@ -229,21 +231,6 @@ impl SelfAttention for SparseAttention {
     ) -> tessera_models::Result<Tensor> {
         self.answer(site, [q, k, v]).map_err(outward)
     }
-}
-
-/// Tensors `[B, H, S, D]` in an order, unless they are carried in it already.
-fn moved<const N: usize>(
-    tensors: [&Tensor; N],
-    orders: &[Order],
-    is_carried: bool,
-) -> Result<[Tensor; N]> {
-    let mut all = tensors.map(Clone::clone);
-    if !is_carried {
-        for tensor in &mut all {
-            *tensor = permute(tensor, orders)?;
-        }
-    }
-    Ok(all)
 }
 
 /// 1/√D.

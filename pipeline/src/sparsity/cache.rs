@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 use tessera_kernels::levels::{Density, LevelMap, PackedLevels};
+use tessera_kernels::order::Order;
 use tessera_models::attention::Site;
 
 use super::Arrangement;
@@ -40,6 +41,8 @@ pub struct Kept {
     pub step: usize,
     /// Its density for each (sample, head).
     pub densities: Vec<Density>,
+    /// The order of each head's keys that it is about, where a method sorts them.
+    pub key_order: Option<Vec<Order>>,
     /// Mean recall of the probed rows when it was made; `None` where nothing is probed.
     pub recall: Option<f64>,
 }
@@ -50,9 +53,10 @@ impl Kept {
         map: &LevelMap,
         (site, step): (Site, usize),
         densities: Vec<Density>,
+        key_order: Option<Vec<Order>>,
         recall: Option<f64>,
     ) -> Result<Self> {
-        Ok(Self { map: map.packed()?, site, step, densities, recall })
+        Ok(Self { map: map.packed()?, site, step, densities, key_order, recall })
     }
 
     /// The map.
@@ -61,7 +65,8 @@ impl Kept {
     }
 
     fn bytes(&self) -> u64 {
-        self.map.bytes() as u64
+        let orders = self.key_order.iter().flatten().map(|order| 4 * order.tokens().len());
+        (self.map.bytes() + orders.sum::<usize>()) as u64
     }
 }
 
@@ -149,7 +154,7 @@ mod tests {
 
     fn kept(key: Key, level: u8, step: usize) -> Kept {
         let map = LevelMap::filled(level, (1, 2), Blocks::of(500)).unwrap();
-        Kept::new(&map, (key.site, step), map.densities().unwrap(), None).unwrap()
+        Kept::new(&map, (key.site, step), map.densities().unwrap(), None, None).unwrap()
     }
 
     #[test]

@@ -28,13 +28,15 @@ pub struct Rules {
     levels: Levels,
     floor: u8,
     keeps: Keeps,
-    /// Key blocks that hold tokens of the first frame: one list for all heads, or one a head; empty when not kept.
+    /// Tokens at the start of the model's sequence that everybody sees in full: text, and the first frame when kept.
+    sink: usize,
+    /// Key blocks that hold any of them: one list for all heads, or one a head; empty when there are none.
     sinks: Vec<Vec<bool>>,
     blocks: Blocks,
 }
 
 impl Rules {
-    /// The rules over a sequence whose video tokens stand in `orders` (one for all heads or one a head), its text behind.
+    /// The rules over a sequence whose tokens stand in `orders` (one for all heads or one a head), text last.
     pub fn new(
         (levels, floor, keep): (Levels, u8, Keep),
         sequence: &Sequence,
@@ -42,28 +44,43 @@ impl Rules {
         blocks: Blocks,
     ) -> Self {
         let video = sequence.grid.tokens();
-        let frame = sequence.grid.rows * sequence.grid.cols;
-        let sink = |order: &Order| {
-            let mut columns = vec![false; blocks.columns()];
-            for (position, token) in order.tokens().iter().enumerate() {
-                columns[position / blocks.key_block] |= (*token as usize) < frame;
-            }
-            columns
-        };
-        let text = video..video + sequence.text_tokens;
-        Self {
+        let frame = if keep.first_frame { sequence.grid.rows * sequence.grid.cols } else { 0 };
+        let rules = Self {
             levels,
             floor,
             keeps: Keeps {
                 own: keep.own || keep.radius > 0,
                 radius: keep.radius,
-                sink: text.clone(),
-                full_rows: text,
+                sink: 0..0,
+                full_rows: video..video + sequence.text_tokens,
                 least_full: (keep.least_full * blocks.columns() as f64 - 1e-9).ceil() as usize,
             },
-            sinks: if keep.first_frame { orders.iter().map(sink).collect() } else { Vec::new() },
+            sink: sequence.text_tokens + frame,
+            sinks: Vec::new(),
             blocks,
+        };
+        let sinks = orders.iter().map(|order| rules.sink(order.tokens().iter().copied()));
+        Self { sinks: if rules.sink > 0 { sinks.collect() } else { Vec::new() }, ..rules }
+    }
+
+    /// The rules where the keys of each head stand in an order of their own, `keys`, behind the layer's `orders`.
+    #[must_use]
+    pub fn with_keys(&self, orders: &[Order], keys: &[Order]) -> Self {
+        let of_head = |(head, keys): (usize, &Order)| {
+            let order = orders.get(head).or(orders.first())?.tokens();
+            Some(self.sink(keys.tokens().iter().map(|place| order[*place as usize])))
+        };
+        let sinks = keys.iter().enumerate().filter_map(of_head);
+        Self { sinks: if self.sink > 0 { sinks.collect() } else { Vec::new() }, ..self.clone() }
+    }
+
+    /// The key blocks that hold tokens of the sink, from the token at each position.
+    fn sink(&self, tokens: impl Iterator<Item = u32>) -> Vec<bool> {
+        let mut columns = vec![false; self.blocks.columns()];
+        for (position, token) in tokens.enumerate() {
+            columns[position / self.blocks.key_block] |= (token as usize) < self.sink;
         }
+        columns
     }
 
     /// The map that is used in place of the selected one. `scores [B, H, rows, columns]` are what it was selected by;

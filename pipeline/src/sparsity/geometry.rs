@@ -209,6 +209,7 @@ pub(crate) fn prepared<'a>(view: &View<'_>, entries: Vec<Entries>) -> Result<Pre
     Ok(Prepared {
         scores: None,
         lse: None,
+        key_order: None,
         select: Box::new(move |knob| {
             let keep = keep(knob);
             let levels: Vec<u8> = (0..batch * heads)

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
-use tessera_kernels::order::Order;
+use tessera_kernels::order::{Order, permute};
 use tessera_models::attention::Sequence;
 
 use super::Arrangement;
@@ -87,6 +88,28 @@ impl Layouts {
     }
 }
 
+impl Layout {
+    /// Tensors `[B, H, S, D]` of the model's order in the layer's; as they are where the model carries them in it already.
+    pub fn arranged<const N: usize>(
+        &self,
+        tensors: [&Tensor; N],
+        is_carried: bool,
+    ) -> Result<[Tensor; N]> {
+        let mut all = tensors.map(Clone::clone);
+        if !is_carried {
+            for tensor in &mut all {
+                *tensor = permute(tensor, &self.there)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// A tensor `[B, H, S, D]` of the layer's order in the model's; as it is where the model carries it.
+    pub fn restored(&self, tensor: &Tensor, is_carried: bool) -> Result<Tensor> {
+        if is_carried { Ok(tensor.clone()) } else { Ok(permute(tensor, &self.back)?) }
+    }
+}
+
 /// The orders of a clip by name: hundreds of heads share a handful, and each is as long as the clip.
 struct Paths {
     sequence: Sequence,
@@ -124,10 +147,10 @@ impl Paths {
     ) -> Result<Layout> {
         let paths = names.iter().map(|name| self.of(*name)).collect::<Result<Vec<_>>>()?;
         let of = |of: fn(&Path) -> &Order| paths.iter().map(|path| of(path).clone()).collect();
-        let video: Vec<_> = of(|path| &path.video);
+        let (video, back) = (of(|path| &path.video), of(|path| &path.back));
+        let there: Vec<_> = of(|path| &path.there);
         let blocks = Blocks::of(self.sequence.tokens());
-        let rules = Rules::new(what, &self.sequence, &video, blocks);
-        let (there, back) = (of(|path| &path.there), of(|path| &path.back));
+        let rules = Rules::new(what, &self.sequence, &there, blocks);
         Ok(Layout { arrangement, video, there, back, rules })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{Density, LevelMap};
-use tessera_kernels::order::Order;
+use tessera_kernels::order::{Order, permute};
 use tessera_kernels::pyramid::Bias;
 use tessera_models::attention::{Branch, Sequence, Site};
 
@@ -28,7 +28,7 @@ use super::{probe, seed};
 use crate::{Error, Result};
 
 /// A method at work on one run.
-pub(super) struct Maps {
+pub struct Maps {
     options: Options,
     policy: Box<dyn Policy>,
     plan: Option<PlanFile>,
@@ -41,41 +41,45 @@ pub(super) struct Maps {
 }
 
 /// A sparse call, its operands `[B, H, S, D]` in the layer's order.
-pub(super) struct Call<'a> {
+pub struct Call<'a> {
     /// Queries, keys and values.
-    pub(super) operands: [&'a Tensor; 3],
+    pub operands: [&'a Tensor; 3],
     /// What the products of queries and keys are multiplied by.
-    pub(super) scale: f32,
+    pub scale: f32,
     /// Where in the model.
-    pub(super) site: Site,
+    pub site: Site,
     /// When.
-    pub(super) step: Step,
+    pub step: Step,
 }
 
 /// The map of a call and what is known of it.
-pub(super) struct Used {
+pub struct Used {
     /// The levels, keeps and floor included.
-    pub(super) map: LevelMap,
+    pub map: LevelMap,
     /// Fresh or cached.
-    pub(super) mode: Mode,
+    pub mode: Mode,
     /// What a fresh map was chosen by.
-    pub(super) scores: Option<Tensor>,
+    pub scores: Option<Tensor>,
+    /// The order of each head's keys that the map is about, where the method sorts them.
+    pub key_order: Option<Vec<Order>>,
     /// Its density for each (sample, head).
-    pub(super) densities: Vec<Density>,
+    pub densities: Vec<Density>,
     /// Its retained mass for each (sample, head), where that is known.
-    pub(super) retained: Option<Vec<f64>>,
+    pub retained: Option<Vec<f64>>,
     /// The step in which it was estimated.
-    pub(super) estimated_at: usize,
+    pub estimated_at: usize,
+}
+
+impl Used {
+    /// Keys and values `[B, H, S, D]` of the layer's order as the map's blocks count them.
+    pub fn sorted(&self, tensors: [&Tensor; 2]) -> Result<[Tensor; 2]> {
+        sorted(tensors, self.key_order.as_deref())
+    }
 }
 
 impl Maps {
-    /// A method at the start of a run.
-    pub(super) fn new(
-        options: Options,
-        schedule: Schedule,
-        plan: Option<PlanFile>,
-        seed: u64,
-    ) -> Self {
+    /// A method at the start of a run. [`Schedule::always`] asks it at every call, as a replay does.
+    pub fn new(options: Options, schedule: Schedule, plan: Option<PlanFile>, seed: u64) -> Self {
         let policy = (options.preset.build)();
         let mut hasher = DefaultHasher::new();
         format!("{options:?} {policy:?}").hash(&mut hasher);
@@ -85,7 +89,7 @@ impl Maps {
     }
 
     /// A clip begins: forgets whatever was kept of another, and lays its tokens out.
-    pub(super) fn begin(&mut self, sequence: &Sequence) -> Result<()> {
+    pub fn begin(&mut self, sequence: &Sequence) -> Result<()> {
         self.cache.clear();
         let layouts = Layouts::new(&self.options, self.plan.as_ref(), sequence)?;
         self.clip = Some((*sequence, layouts));
@@ -93,33 +97,33 @@ impl Maps {
     }
 
     /// The places of a layer's tokens.
-    pub(super) fn layout(&self, layer: usize) -> Result<Arc<Layout>> {
+    pub fn layout(&self, layer: usize) -> Result<Arc<Layout>> {
         let layout = self.clip.as_ref().and_then(|(_, layouts)| layouts.of(layer));
         layout.cloned().ok_or_else(|| no_clip(layer))
     }
 
     /// The order that all layers share, where there is one and it moves anything.
-    pub(super) fn shared(&self) -> Option<&Order> {
+    pub fn shared(&self) -> Option<&Order> {
         self.clip.as_ref().and_then(|(_, layouts)| layouts.shared.as_ref())
     }
 
     /// What stands for the size of a pooled group in its score.
-    pub(super) fn bias(&self) -> Bias {
+    pub fn bias(&self) -> Bias {
         self.options.bias
     }
 
     /// Bytes of maps and log-sum-exps that are kept now.
-    pub(super) fn kept_bytes(&self) -> u64 {
+    pub fn kept_bytes(&self) -> u64 {
         self.cache.bytes()
     }
 
     /// Whether a dense call of this layer should leave its log-sum-exp here.
-    pub(super) fn wants_lse(&self, layer: usize) -> bool {
+    pub fn wants_lse(&self, layer: usize) -> bool {
         self.policy.needs().lse && !self.schedule.is_dense_layer(layer)
     }
 
     /// The map of a call. The error is a policy's that could not choose, or a strict run's.
-    pub(super) fn used(&mut self, call: &Call<'_>, tally: &mut Tally) -> Result<Used> {
+    pub fn used(&mut self, call: &Call<'_>, tally: &mut Tally) -> Result<Used> {
         let layout = self.layout(call.site.layer)?;
         let key = self.key(self.owner(call.site), call.operands[0], &layout)?;
         let due = self.schedule.due(call.step.index);
@@ -133,12 +137,7 @@ impl Maps {
     }
 
     /// Keeps the log-sum-exp `[B, H, S]` F32 of a call, in the layer's order.
-    pub(super) fn keep_lse(
-        &mut self,
-        call: &Call<'_>,
-        lse: &Tensor,
-        tally: &mut Tally,
-    ) -> Result<()> {
+    pub fn keep_lse(&mut self, call: &Call<'_>, lse: &Tensor, tally: &mut Tally) -> Result<()> {
         let layout = self.layout(call.site.layer)?;
         let key = self.key(call.site, call.operands[0], &layout)?;
         if self.cache.keep_lse(key, lse) {
@@ -148,7 +147,7 @@ impl Maps {
     }
 
     /// Notes that a call runs otherwise than was asked for; in a strict run that is an error.
-    pub(super) fn fall_back(&self, call: &Call<'_>, what: String, tally: &mut Tally) -> Result<()> {
+    pub fn fall_back(&self, call: &Call<'_>, what: String, tally: &mut Tally) -> Result<()> {
         if self.options.strict {
             return Err(Error::Fallback { place: place(call.site, call.step), what });
         }
@@ -157,7 +156,7 @@ impl Maps {
     }
 
     /// What to say when the policy could not choose.
-    pub(super) fn refused(&self, error: &Error) -> String {
+    pub fn refused(&self, error: &Error) -> String {
         format!(
             "Attention ran dense, because {} could not choose a map: {error}",
             self.options.method.name
@@ -173,8 +172,7 @@ impl Maps {
     /// The site after which the map of a site is named.
     fn owner(&self, site: Site) -> Site {
         let layers = self.clip.as_ref().map_or(0, |(sequence, _)| sequence.layers);
-        let owner = self.policy.owner(site, layers);
-        if self.options.share_branches { Site { branch: Branch::Cond, ..owner } } else { owner }
+        self.options.owner(&*self.policy, site, layers)
     }
 
     fn key(&self, site: Site, q: &Tensor, layout: &Layout) -> Result<Key> {
@@ -191,7 +189,7 @@ impl Maps {
             && kept.site == call.site
             && kept.step < call.step.index
         {
-            let found = self.probed(call, &map)?;
+            let found = self.probed(call, &map, kept.key_order.as_deref())?;
             if probe::mean(&found) < bound * first {
                 return Ok(None);
             }
@@ -201,6 +199,7 @@ impl Maps {
             map,
             mode: Mode::Cached,
             scores: None,
+            key_order: kept.key_order.clone(),
             densities: kept.densities.clone(),
             retained,
             estimated_at: kept.step,
@@ -217,22 +216,22 @@ impl Maps {
     ) -> Result<Used> {
         let own = Key { site: call.site, ..key };
         let lse = self.cache.lse(&own).cloned();
-        let (map, scores, lse) = self.estimated(call, layout, lse.as_ref())?;
+        let Estimated { map, scores, lse, key_order } =
+            self.estimated(call, layout, lse.as_ref())?;
         let densities = map.densities()?;
         let exact = match (&scores, &lse) {
             (Some(mass), Some(_)) => Some(probe::exact(mass, &map, self.options.floor)?),
             _ => None,
         };
         let probed = match self.schedule.recall_bound() {
-            Some(_) => Some(self.probed(call, &map)?),
+            Some(_) => Some(self.probed(call, &map, key_order.as_deref())?),
             None => None,
         };
-        let is_shared =
-            key.site != own.site || self.options.share_branches || self.is_owner(key.site);
-        if self.schedule.keeps_maps() || is_shared {
+        if self.schedule.keeps_maps() || self.is_shared(key.site) {
             let made = (call.site, call.step.index);
             let recall = probed.as_deref().map(probe::mean);
-            if !self.cache.keep_map(key, Kept::new(&map, made, densities.clone(), recall)?) {
+            let kept = Kept::new(&map, made, densities.clone(), key_order.clone(), recall)?;
+            if !self.cache.keep_map(key, kept) {
                 self.fall_back(
                     call,
                     self.full("A map was not kept and is estimated again"),
@@ -247,19 +246,20 @@ impl Maps {
             map,
             mode: Mode::Fresh,
             scores,
+            key_order,
             densities,
             retained: exact.or(probed),
             estimated_at: call.step.index,
         })
     }
 
-    /// Asks the policy: the map, what it was chosen by, and the log-sum-exp where the search was exact.
+    /// Asks the policy.
     fn estimated(
         &self,
         call: &Call<'_>,
         layout: &Layout,
         lse: Option<&Tensor>,
-    ) -> Result<(LevelMap, Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<Estimated> {
         let (sequence, _) = self.clip.as_ref().ok_or_else(|| no_clip(call.site.layer))?;
         let [q, k, v] = call.operands;
         let view = View {
@@ -281,25 +281,50 @@ impl Maps {
             seed: seed::of_call(self.seed, call.site, call.step.index),
         };
         let prepared = self.policy.prepare(&view)?;
-        let map = choose(&prepared, self.options.density, &layout.rules)?;
-        let Prepared { scores, lse, .. } = prepared;
-        Ok((map, scores, lse))
+        let rules = match &prepared.key_order {
+            Some(keys) => &layout.rules.with_keys(&layout.there, keys),
+            None => &layout.rules,
+        };
+        let map = choose(&prepared, self.options.density, rules)?;
+        let Prepared { scores, lse, key_order, .. } = prepared;
+        Ok(Estimated { map, scores, lse, key_order })
     }
 
-    fn probed(&self, call: &Call<'_>, map: &LevelMap) -> Result<Vec<f64>> {
+    fn probed(&self, call: &Call<'_>, map: &LevelMap, keys: Option<&[Order]>) -> Result<Vec<f64>> {
         let [q, k, _] = call.operands;
+        let [k] = &sorted([k], keys)?;
         // The same queries in every step, so that what changes is the softmax and not the sample.
         let rows = probe::rows(q.dim(2)?, seed::of_site(self.seed, call.site));
         probe::sampled((q, k), call.scale, &rows, (map, self.options.floor))
     }
 
-    /// Whether other sites use the maps of this one.
-    fn is_owner(&self, site: Site) -> bool {
+    /// Whether other sites use the map of this key in the same step.
+    fn is_shared(&self, owner: Site) -> bool {
         let layers = self.clip.as_ref().map_or(0, |(sequence, _)| sequence.layers);
-        (0..layers)
-            .map(|layer| Site { layer, ..site })
-            .any(|other| other != site && self.policy.owner(other, layers) == site)
+        let sites = [Branch::Cond, Branch::Uncond]
+            .into_iter()
+            .flat_map(|branch| (0..layers).map(move |layer| Site { layer, branch, ..owner }));
+        sites.filter(|site| self.owner(*site) == owner).nth(1).is_some()
     }
+}
+
+/// What a policy answered, made into a map.
+struct Estimated {
+    map: LevelMap,
+    scores: Option<Tensor>,
+    lse: Option<Tensor>,
+    key_order: Option<Vec<Order>>,
+}
+
+/// Tensors `[B, H, S, D]` with the tokens of each head in its order, where there is one.
+fn sorted<const N: usize>(tensors: [&Tensor; N], orders: Option<&[Order]>) -> Result<[Tensor; N]> {
+    let mut all = tensors.map(Clone::clone);
+    if let Some(orders) = orders {
+        for tensor in &mut all {
+            *tensor = permute(tensor, orders)?;
+        }
+    }
+    Ok(all)
 }
 
 fn no_clip(layer: usize) -> Error {

@@ -13,7 +13,7 @@ pub(crate) mod geometry;
 pub mod layers;
 pub mod layout;
 pub mod levels;
-mod maps;
+pub mod maps;
 pub mod observer;
 pub mod options;
 pub(crate) mod patterns;

@@ -87,6 +87,9 @@ pub struct SparseReport<'a> {
     /// What they were chosen by, `[B, H, rows, columns]` F32, larger is more important; `None` for static patterns and
     /// cached maps.
     pub scores: Option<&'a Tensor>,
+    /// The position, in the order of `k` and `v`, of each key that the map's blocks count, one order a head; `None` where
+    /// keys were not sorted.
+    pub key_order: Option<&'a [Order]>,
     /// The map's density for each (sample, head), row-major.
     pub densities: &'a [Density],
     /// Share of the softmax mass in blocks that are seen finer than the floor, for each (sample, head), where it is known:

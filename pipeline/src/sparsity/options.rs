@@ -6,10 +6,12 @@ use std::str::FromStr;
 
 use serde_json::Value;
 use tessera_kernels::pyramid::Bias;
+use tessera_models::attention::{Branch, Site};
 
 use super::Arrangement;
 use super::layers::Layers;
 use super::levels::Levels;
+use super::policy::Policy;
 use super::registry::{self, Defaults, METHODS, Method, Preset};
 use super::schedule::Terms;
 use crate::machine::parse_bytes;
@@ -156,6 +158,15 @@ impl Options {
     /// The token order of a layer.
     pub fn arrangement(&self, layer: usize) -> Arrangement {
         self.order.unwrap_or_else(|| (self.preset.build)().arrangement(layer))
+    }
+
+    /// Whose map a site of this policy uses. Heads in orders of their own share with no other layer.
+    pub fn owner(&self, policy: &dyn Policy, site: Site, layers: usize) -> Site {
+        let owner = match self.order.unwrap_or_else(|| policy.arrangement(site.layer)) {
+            Arrangement::Calibrated => site,
+            _ => policy.owner(site, layers),
+        };
+        if self.share_branches { Site { branch: Branch::Cond, ..owner } } else { owner }
     }
 
     /// Whether a calibration plan must be there.

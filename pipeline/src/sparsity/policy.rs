@@ -74,8 +74,12 @@ pub struct Prepared<'a> {
     /// What the levels are chosen by, `[B, H, rows, columns]` F32, larger is more important: shown in the lens, and used
     /// for keeps that take the best of a row. `None` for static patterns.
     pub scores: Option<Tensor>,
-    /// The exact log-sum-exp of every query `[B, H, S]` F32, when the estimate came by it (exact search).
+    /// The exact log-sum-exp of every query `[B, H, S]` F32, when the estimate came by it (exact search); then `scores` are
+    /// the exact masses of the blocks, and the retained mass is read from them.
     pub lse: Option<Tensor>,
+    /// For methods that sort keys (PBS-Attn): an order of each head's keys and values over all tokens, applied behind the
+    /// layer's, `permuted[p] = k[tokens[p]]`; scores and levels count key blocks in it. `None` leaves keys where they are.
+    pub key_order: Option<Vec<Order>>,
     /// The selector.
     pub select: Select<'a>,
 }
@@ -101,7 +105,8 @@ pub trait Policy: fmt::Debug + Send + Sync {
     }
 
     /// Whose map a site uses: another site's where a method shares maps between layers (static patterns, maps chosen in
-    /// selection layers). The owner must come earlier in the same step, or be the site itself.
+    /// selection layers). The owner should come earlier in the same step, or be the site itself; the first that asks makes
+    /// the map for all. Layers in different orders never share one.
     fn owner(&self, site: Site, _layers: usize) -> Site {
         site
     }

@@ -49,6 +49,7 @@ pub(super) fn by_scores<'a>(
     Prepared {
         scores: Some(scores),
         lse: None,
+        key_order: None,
         select: Box::new(move |knob| select(&chosen_by, knob)),
     }
 }

@@ -64,6 +64,7 @@ impl Policy for Moa {
         Ok(Prepared {
             scores: None,
             lse: None,
+            key_order: None,
             select: Box::new(move |knob| {
                 let spans = frontier.at_budget(stretched(self.budget, knob));
                 planned::map(view, |head, row, column| {

@@ -71,6 +71,7 @@ impl Policy for Paro {
         Ok(Prepared {
             scores: None,
             lse: None,
+            key_order: None,
             select: Box::new(move |knob| {
                 let above = Threshold::of(&masks, stretched(self.share, knob));
                 planned::map(view, |head, row, column| {

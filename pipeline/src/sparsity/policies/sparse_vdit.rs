@@ -96,6 +96,7 @@ impl Policy for SparseVDiT {
         Ok(Prepared {
             scores: None,
             lse: None,
+            key_order: None,
             select: Box::new(move |knob| {
                 let keep = f64::from(keep(knob));
                 let chosen = frontier.at_price(self.price * (1.0 - keep) / keep);

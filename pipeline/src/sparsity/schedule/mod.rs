@@ -48,6 +48,12 @@ impl Schedule {
         Self { steps, sparse: 0..0, dense_layers, refresh: Refresh::Never }
     }
 
+    /// Nothing dense, and a new map for every call.
+    pub fn always(steps: usize, layers: usize) -> Self {
+        let dense_layers = vec![false; layers];
+        Self { steps, sparse: 0..steps, dense_layers, refresh: Refresh::Every(1) }
+    }
+
     /// The schedule of a run whose steps have these noise levels, in a model of `layers` blocks. Refuses terms that leave
     /// nothing sparse, or that name steps and layers which there are not.
     pub fn new(terms: &Terms, sigmas: &[f64], layers: usize) -> Result<Self, Vec<Problem>> {
