@@ -73,7 +73,7 @@ fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
         .collect())
 }
 
-/// The settings inside a video, sidecar or request, without the name of the file that it was.
+/// The settings inside a video, sidecar or request, without the names of the files that it wrote.
 fn settings_of(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let request = inspect::request_of(path)?;
     let mut settings = match serde_json::to_value(request)? {
@@ -81,6 +81,7 @@ fn settings_of(path: &Path) -> anyhow::Result<Map<String, Value>> {
         _ => Map::new(),
     };
     settings.remove("out");
+    settings.remove("record");
     Ok(settings)
 }
 

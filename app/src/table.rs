@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde_json::Value;
 use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::request::Request;
-use tessera_pipeline::settings::SETTINGS;
+use tessera_pipeline::settings::{SETTINGS, Section, Setting};
 use tessera_pipeline::sparsity::registry::NAMES;
 use tessera_pipeline::table::{self, Arm, Spec, Summary};
 use tessera_pipeline::{Error, bundled};
@@ -32,14 +32,15 @@ const DECIDED: &[&str] = &[
     "quality",
     "save_latents",
     "save_frames",
-    "record",
 ];
 /// Densities of a table, unless others are asked for.
 const DENSITIES: &str = "0.5,0.25,0.12";
 
 /// What may be typed.
 pub(crate) fn command() -> Command {
-    let settings = SETTINGS.iter().filter(|setting| !DECIDED.contains(&setting.key));
+    let is_decided =
+        |row: &Setting| DECIDED.contains(&row.key) || row.section == Section::Recording;
+    let settings = SETTINGS.iter().filter(|row| !is_decided(row));
     Command::new("table")
         .about("Compares every attention method at the same densities against dense clips")
         .long_about(

@@ -117,6 +117,14 @@ pub enum Error {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// A file is not a recording that can be read.
+    #[error("{}: {reason}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -139,6 +147,7 @@ impl Error {
             | Self::PlanFile { .. }
             | Self::Device { .. }
             | Self::Compare { .. }
+            | Self::Recording { .. }
             | Self::Io { .. }
             | Self::Fallback { .. }
             | Self::Model(Model::Argument { .. }) => FailureKind::Input,

@@ -123,6 +123,8 @@ pub enum FileRole {
     Sidecar,
     /// A folder of PNG frames as decoded, before any codec.
     Frames,
+    /// The run's events and captures.
+    Recording,
 }
 
 /// A file that a run wrote or left behind.

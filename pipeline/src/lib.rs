@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod bundled;
+pub mod capture;
 pub mod doctor;
 pub mod engine;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod noise;
 pub mod plan;
 pub mod receipt;
+pub mod recording;
 pub mod request;
 pub mod resume;
 pub mod run;

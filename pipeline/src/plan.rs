@@ -27,7 +27,7 @@ use crate::machine::{Machine, dtype_name};
 use crate::request::{self, Request};
 use crate::settings::{self, Preset, Problem};
 use crate::sparsity::options;
-use crate::{Error, Result, bundled, latents};
+use crate::{Error, Result, bundled, capture, latents};
 pub use attention::PlannedAttention;
 pub use files::PlannedFile;
 pub(crate) use memory::bytes;
@@ -155,8 +155,12 @@ impl Plan {
         }
         let mut warnings = machine.warnings.clone();
         warnings.extend(unknown_keys(&request));
+        warnings.extend(capture::idle(&request));
         let named = request.out.is_some();
         files::settle_output(&mut request)?;
+        if extent == Extent::Whole {
+            files::settle_recording(&mut request);
+        }
         let settled = Settled::new(&request)?;
         let geometry = Geometry::new(folder.transformer_config(), folder.vae_config())?;
         let latent_shape = geometry.latent_shape(size)?;
@@ -218,8 +222,14 @@ impl Plan {
         if extent == Extent::Decode {
             files.retain(|file| file.what != FileRole::Latents);
         }
-        if named && settled.out.is_file() {
-            warnings.push(format!("{} exists and will be replaced.", settled.out.display()));
+        if let Some(capture) = capture::Options::of(&request, &sequence(folder, grid))? {
+            let bytes = capture.predicted_bytes(&sequence(folder, grid), forwards, latent_shape);
+            let path = settled.record.clone().unwrap_or_default();
+            files.push(PlannedFile { what: FileRole::Recording, path, bytes });
+        }
+        let replaced = [named.then_some(&settled.out), settled.record.as_ref()];
+        for path in replaced.into_iter().flatten().filter(|path| path.is_file()) {
+            warnings.push(format!("{} exists and will be replaced.", path.display()));
         }
         let memory = MemoryPlan::new(&phases, machine, &settled);
         Ok(Self {
@@ -305,6 +315,14 @@ fn fill(request: &Request, machine: &Machine, folder: &ModelFolder) -> Result<Re
     full.override_memory = full.override_memory.or_else(|| switch("override_memory"));
     full.save_latents = full.save_latents.or_else(|| switch("save_latents"));
     full.save_frames = full.save_frames.or_else(|| switch("save_frames"));
+    if full.record.is_some() {
+        full.record_limit = full.record_limit.or_else(|| text("record_limit"));
+        full.record_latents = full.record_latents.or_else(|| text("record_latents"));
+        full.capture_heads = full.capture_heads.or_else(|| text("capture_heads"));
+        full.capture_attention = full.capture_attention.or_else(|| switch("capture_attention"));
+        full.capture_scores = full.capture_scores.or_else(|| switch("capture_scores"));
+        full.capture_rows = full.capture_rows.or_else(|| text("capture_rows"));
+    }
     let device = machine.device(full.device.as_deref().unwrap_or("auto"))?;
     let dtype = machine.dtype(full.dtype.as_deref().unwrap_or("auto"), &device);
     full.dtype = Some(dtype_name(dtype).into());
@@ -323,8 +341,7 @@ fn planned_attention(
     forwards: u64,
 ) -> Result<Option<PlannedAttention>> {
     let config = folder.transformer_config();
-    let (heads, layers) = (config.num_attention_heads, config.num_layers);
-    let sequence = Sequence { grid, text_tokens: 0, heads, layers };
+    let sequence = sequence(folder, grid);
     let sampler = settled.sampler.build(
         folder.scheduler_config(),
         settled.steps,
@@ -347,6 +364,13 @@ fn idle(request: &Request) -> Option<String> {
     (!idle.is_empty()).then(|| {
         format!("Attention is dense, so these settings have no effect: {}.", idle.join(", "))
     })
+}
+
+/// What the tokens of a clip are in the model's attention.
+pub(crate) fn sequence(folder: &ModelFolder, grid: Grid) -> Sequence {
+    let config = folder.transformer_config();
+    let (heads, layers) = (config.num_attention_heads, config.num_layers);
+    Sequence { grid, text_tokens: 0, heads, layers }
 }
 
 fn size_of(request: &Request) -> Size {

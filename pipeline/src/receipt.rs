@@ -198,7 +198,7 @@ pub struct Embedded {
     pub version: u32,
     /// The program that made the clip.
     pub program: String,
-    /// The resolved request without `out`, and without `model` when that was the bundled one.
+    /// The resolved request without `out` and what is recorded, and without `model` when that was the bundled one.
     pub request: Request,
     /// The model's name.
     pub model: String,
@@ -209,7 +209,7 @@ pub struct Embedded {
 impl Embedded {
     /// The short form for a plan.
     pub fn of(plan: &Plan) -> Self {
-        let request = Request { out: None, ..plan.request.clone() };
+        let request = plan.request.clip_only();
         Self {
             version: VERSION,
             program: program(),

@@ -146,6 +146,27 @@ pub struct Request {
     /// Write PNG frames too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_frames: Option<bool>,
+    /// Record the run into this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
+    /// Bytes that the recording may take, as text: `1G`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_limit: Option<String>,
+    /// `none`, `f16` or `f32`: how a recording keeps the clip before each step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_latents: Option<String>,
+    /// `auto`, `all`, `none` or heads such as `3:0,3:1`, whose maps a recording keeps in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_heads: Option<String>,
+    /// Keep these heads' attention, averaged over blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_attention: Option<bool>,
+    /// Keep what these heads' levels were chosen by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_scores: Option<bool>,
+    /// `none` or query tokens such as `0,4,7;2,4,7` whose attention is kept token by token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_rows: Option<String>,
     /// Keys that this build does not know, kept as they are.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -197,6 +218,13 @@ impl Default for Request {
             quality: None,
             save_latents: None,
             save_frames: None,
+            record: None,
+            record_limit: None,
+            record_latents: None,
+            capture_heads: None,
+            capture_attention: None,
+            capture_scores: None,
+            capture_rows: None,
             unknown: Map::new(),
         }
     }
@@ -236,6 +264,23 @@ impl Request {
         Self::from_json(&text, &path.display().to_string())
     }
 
+    /// The request without what leaves the clip as it is: where it is written, and what is recorded of its making. Files that
+    /// hold this are the same whether or not the run was recorded.
+    #[must_use]
+    pub fn clip_only(&self) -> Self {
+        Self {
+            out: None,
+            record: None,
+            record_limit: None,
+            record_latents: None,
+            capture_heads: None,
+            capture_attention: None,
+            capture_scores: None,
+            capture_rows: None,
+            ..self.clone()
+        }
+    }
+
     /// One request for each clip of `count`: seeds count up, and where a file was named each gets `-s<seed>` before the ending
     /// (in a folder the plan finds names).
     #[must_use]
@@ -245,11 +290,12 @@ impl Request {
         (0..u64::from(count))
             .map(|index| {
                 let seed = first.wrapping_add(index);
-                let out = match (&self.out, count) {
+                let named = |path: &Option<PathBuf>| match (path, count) {
                     (Some(path), 2..) if !is_folder(path) => Some(with_seed(path, seed)),
-                    (out, _) => out.clone(),
+                    (path, _) => path.clone(),
                 };
-                Self { seed: Some(seed), count: None, out, ..self.clone() }
+                let (out, record) = (named(&self.out), named(&self.record));
+                Self { seed: Some(seed), count: None, out, record, ..self.clone() }
             })
             .collect()
     }

@@ -65,7 +65,7 @@ pub fn request(path: &Path, changes: &Changes) -> Result<(Saved, Request)> {
             reason: "it was not saved by Tessera, so model and size are not known; generate with --initial-latents takes such files".into(),
         });
     };
-    let mut request = description.request.clone();
+    let mut request = description.request.clip_only();
     let Changes {
         model,
         device,

@@ -7,6 +7,7 @@ mod decode;
 mod denoise;
 mod finish;
 mod load;
+mod record;
 mod sink;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,6 +39,7 @@ pub(crate) fn generate(
     job.check()?;
     let (folder, plan, settled) = prepare(studio, job, request, Extent::Whole)?;
     preflight(&plan, &settled)?;
+    record::start(job, &folder, &plan, &settled)?;
     let mut reused = Vec::new();
     let rows = text::rows(studio, job, &folder, &plan, &settled, &mut reused)?;
     load::models(studio, job, &folder, &plan, &settled, true, &mut reused)?;
@@ -132,7 +134,7 @@ fn save(
         version: 1,
         program: program(),
         // Where the video goes is no part of what the latents are; without it equal requests give equal files.
-        request: Request { out: None, ..plan.request.clone() },
+        request: plan.request.clip_only(),
         model: plan.model.name.clone(),
         fingerprint: plan.model.fingerprint.clone(),
         sampler: settled.sampler.name().into(),

@@ -50,6 +50,8 @@ pub enum Section {
     Machine,
     /// What is written.
     Output,
+    /// What is kept of how the clip was made.
+    Recording,
 }
 
 impl fmt::Display for Section {
@@ -61,6 +63,7 @@ impl fmt::Display for Section {
             Self::Sparsity => "Attention",
             Self::Machine => "Model and machine",
             Self::Output => "Output",
+            Self::Recording => "Recording",
         })
     }
 }

@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use tessera_models::watch::Watch;
 
 use super::Inbox;
+use crate::capture::Recorder;
 use crate::events::{Event, EventKind, FileRole, JobId, Phase, WrittenFile};
 use crate::plan::Plan;
 use crate::receipt::{PhaseTime, Receipt};
@@ -26,6 +27,7 @@ pub(crate) struct Job<'a> {
     times: Vec<PhaseTime>,
     kept: Vec<WrittenFile>,
     warnings: Vec<String>,
+    recorder: Option<Recorder>,
     is_stopped: bool,
 }
 
@@ -54,12 +56,16 @@ impl<'a> Job<'a> {
             times: Vec::new(),
             kept: Vec::new(),
             warnings: Vec::new(),
+            recorder: None,
             is_stopped: false,
         }
     }
 
     /// Sends an event and waits for room. Nobody reading is no reason to stop.
     pub(crate) fn tell(&self, kind: EventKind) {
+        if let Some(recorder) = &self.recorder {
+            recorder.event(&kind);
+        }
         let _ = self.events.send(Event { job: self.id, kind });
     }
 
@@ -183,9 +189,42 @@ impl<'a> Job<'a> {
         self.kept.clone()
     }
 
+    /// Records what follows.
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Who records this job.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// Warns when the recording has become incomplete.
+    pub(crate) fn check_recording(&mut self) {
+        if let Some(failure) = self.recorder.as_ref().and_then(Recorder::take_failure) {
+            self.warn(format!(
+                "The recording is incomplete: {failure}. The clip is as it would be without."
+            ));
+        }
+    }
+
+    /// Completes the recording, if there is one, with the job's last event. Its failure is a warning, never the job's.
+    pub(crate) fn end_recording(&mut self, last: &EventKind) {
+        self.check_recording();
+        let Some(recorder) = self.recorder.take() else { return };
+        let partial = recorder.partial().to_path_buf();
+        match recorder.finish(last) {
+            Ok(file) => self.wrote(file.what, &file.path, file.bytes),
+            Err(error) => self.warn(format!(
+                "The recording could not be completed: {error}. What it holds is in {}.",
+                partial.display()
+            )),
+        }
+    }
+
     /// Sends the last event.
-    pub(crate) fn end(self, outcome: Result<Receipt>) {
-        let kind = match outcome {
+    pub(crate) fn end(mut self, outcome: Result<Receipt>) {
+        let mut kind = match outcome {
             Ok(receipt) => EventKind::Finished { receipt: Box::new(receipt) },
             Err(error) if error.is_cancelled() => EventKind::Cancelled { kept: self.kept.clone() },
             Err(error) => EventKind::Failed {
@@ -194,6 +233,10 @@ impl<'a> Job<'a> {
                 kept: self.kept.clone(),
             },
         };
+        self.end_recording(&kind);
+        if let EventKind::Cancelled { kept } | EventKind::Failed { kept, .. } = &mut kind {
+            kept.clone_from(&self.kept); // the recording is among them now
+        }
         self.tell(kind);
     }
 }

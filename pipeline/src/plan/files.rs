@@ -74,6 +74,16 @@ pub(super) fn settle_output(request: &mut Request) -> Result<()> {
     Ok(())
 }
 
+/// Names the recording after the video where it is asked for in a folder.
+pub(super) fn settle_recording(request: &mut Request) {
+    if let (Some(record), Some(out)) = (&mut request.record, &request.out)
+        && is_folder(record)
+    {
+        let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+        record.push(format!("{stem}.tessera"));
+    }
+}
+
 /// Whether a path names a folder to put files into: one that is there, or one written with a slash at its end.
 pub(crate) fn is_folder(path: &Path) -> bool {
     path.is_dir() || is_written_as_folder(path)
@@ -191,6 +201,18 @@ mod tests {
                 .to_string()
                 .contains("*.mp4")
         );
+    }
+
+    #[test]
+    fn a_recording_in_a_folder_is_named_after_the_video() {
+        let settle = |record: &str| {
+            let (record, out) = (Some(record.into()), Some("a/clip.v2.mp4".into()));
+            let mut request = Request { out, record, ..Request::default() };
+            settle_recording(&mut request);
+            request.record.unwrap()
+        };
+        assert_eq!(settle("runs/"), Path::new("runs/clip.v2.tessera"));
+        assert_eq!(settle("runs/x.rec"), Path::new("runs/x.rec"));
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Settled {
     pub save_latents: bool,
     /// Write PNG frames.
     pub save_frames: bool,
+    /// Record the run into this file.
+    pub record: Option<PathBuf>,
 }
 
 impl Settled {
@@ -86,6 +88,7 @@ impl Settled {
             quality: word("quality", request.quality.as_deref())?,
             save_latents: need("save_latents", request.save_latents)?,
             save_frames: need("save_frames", request.save_frames)?,
+            record: request.record.clone(),
         })
     }
 

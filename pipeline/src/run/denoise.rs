@@ -53,12 +53,18 @@ pub(super) fn run(
     let fingerprint = &plan.model.fingerprint;
     let subject = Subject { fingerprint, sequence, sigmas: &sigmas[..timesteps.len()] };
     let mut attention = attention::build(&plan.request, &subject)?;
+    if let Some(recorder) = job.recorder() {
+        attention = attention.observed(Box::new(recorder.capture()));
+    }
     attention.begin_clip(&sequence)?;
 
     let of = timesteps.len();
     let mut forwards = 0;
     for (index, modulation) in modulations.iter().enumerate() {
         let started = Instant::now();
+        if let Some(recorder) = job.recorder() {
+            recorder.latents(index, &sample);
+        }
         attention.begin_step(index, of, sigmas[index])?;
         let mut velocities = Vec::with_capacity(branches.len());
         for (branch, context) in &branches {
@@ -92,6 +98,10 @@ pub(super) fn run(
             next_sigma: sigmas[index + 1],
             elapsed_ms: started.elapsed().as_millis() as u64,
         });
+        job.check_recording();
+    }
+    if let Some(recorder) = job.recorder() {
+        recorder.latents(of, &sample);
     }
     let ran = ran(attention.tally(), plan, settled);
     if let Some(work) = ran.work {

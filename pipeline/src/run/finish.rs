@@ -5,7 +5,7 @@ use tessera_kernels::cpu::level;
 use super::denoise::Ran;
 use crate::Result;
 use crate::engine::{Job, Studio};
-use crate::events::FileRole;
+use crate::events::{EventKind, FileRole};
 use crate::machine::dtype_name;
 use crate::plan::{Plan, Settled, files};
 use crate::receipt::{self, KernelUse, RanOn, Receipt, VideoFacts, peak_memory};
@@ -66,6 +66,9 @@ pub(super) fn receipt(
 /// Writes the sidecar and the history's row. A failing history is a warning, never the job's failure.
 pub(super) fn keep(studio: &Studio, job: &mut Job<'_>, mut receipt: Receipt) -> Result<Receipt> {
     receipt.files = job.files();
+    job.end_recording(&EventKind::Finished { receipt: Box::new(receipt.clone()) });
+    receipt.files = job.files();
+    receipt.warnings = job.warnings();
     let video = receipt
         .files
         .iter()

@@ -72,7 +72,7 @@ impl Cell {
             arm: arm.into(),
             asked,
             prompt: receipt.request.prompt.clone(),
-            request: Request { out: None, ..receipt.request.clone() },
+            request: receipt.request.clip_only(),
             density_sparse: density(true),
             density: density(false).unwrap_or(1.0),
             attention_seconds: attend + estimate_seconds,
@@ -104,8 +104,7 @@ impl Cell {
 
 /// Names a request among the files of a table: the same settings, weights and program give the same name.
 pub(super) fn key(request: &Request, fingerprint: &str) -> Result<String> {
-    let request = Request { out: None, ..request.clone() };
-    let text = serde_json::to_string(&request)
+    let text = serde_json::to_string(&request.clip_only())
         .map_err(|error| unreadable(Path::new("request"), &error))?;
     let hash = Sha256::digest(format!("{}\n{fingerprint}\n{text}", crate::receipt::program()));
     let first = hash.iter().take(8).fold(0_u64, |name, byte| name << 8 | u64::from(*byte));
