@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use tessera_kernels::blocks::Blocks;
+use tessera_kernels::order::permute;
 use tessera_kernels::scores::block_mass;
 
 use crate::Result;
@@ -24,7 +25,11 @@ pub(super) fn attention(report: &CallReport<'_>, head: usize, blocks: Blocks) ->
     // A sparse call's denominators are over what it saw.
     let is_dense = report.mode == Mode::Dense;
     let lse = is_dense.then(|| one_head(report.lse, head)).transpose()?;
-    let (q, k) = (one_head(report.q, head)?, one_head(report.k, head)?);
+    let (q, mut k) = (one_head(report.q, head)?, one_head(report.k, head)?);
+    let sorted = report.sparse.as_ref().and_then(|sparse| sparse.key_order);
+    if let Some(order) = sorted.and_then(|orders| orders.get(head)) {
+        k = permute(&k, std::slice::from_ref(order))?; // the map's columns count the keys so
+    }
     values(&block_mass(&q, &k, blocks, report.scale, lse.as_ref())?.mass)
 }
 

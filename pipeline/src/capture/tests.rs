@@ -77,6 +77,7 @@ impl Call {
         let sparse = SparseReport {
             map: &map,
             scores: (mode == Mode::Fresh).then_some(&scores),
+            key_order: None,
             densities: &densities,
             retained: None,
             estimated_at: 0,
