@@ -111,7 +111,7 @@ fn inspect() -> Command {
             Arg::new("path")
                 .value_name("PATH")
                 .required(true)
-                .help("A model folder, a video, saved latents or a settings file")
+                .help("A model folder, a video, saved latents, a recording or a settings file")
                 .value_parser(clap::value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::AnyPath),
         )

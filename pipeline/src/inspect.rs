@@ -1,4 +1,4 @@
-//! What a file or folder is: a model, a video of ours, saved latents, a sidecar.
+//! What a file or folder is: a model, a video of ours, saved latents, a sidecar, a recording.
 
 use std::fmt;
 use std::path::Path;
@@ -10,6 +10,7 @@ pub use tessera_models::folder::{Inspection, Part};
 use crate::latents::{self, Description};
 use crate::plan::files::sidecar_of;
 use crate::receipt::{Embedded, Receipt};
+use crate::recording::{Recording, RecordingReport};
 use crate::request::Request;
 use crate::video::{self, Decoder};
 use crate::{Error, Result};
@@ -29,6 +30,8 @@ pub enum Report {
     Sidecar(Box<Receipt>),
     /// A request as JSON.
     Request(Box<Request>),
+    /// A recorded run, finished or not.
+    Recording(Box<RecordingReport>),
 }
 
 /// A video.
@@ -68,6 +71,7 @@ impl Report {
             }
             Self::Sidecar(receipt) => Some(&receipt.request),
             Self::Request(request) => Some(request),
+            Self::Recording(recording) => Some(&recording.run.request),
         }
     }
 }
@@ -84,6 +88,9 @@ pub fn inspect(path: &Path) -> Result<Report> {
             return Ok(Report::Model(Box::new(folder::inspect(path))));
         }
         return video(path);
+    }
+    if Recording::is_one(path) || matches!(ending.as_str(), "tessera" | "partial") {
+        return Ok(Report::Recording(Box::new(Recording::open(path)?.report()?)));
     }
     match ending.as_str() {
         "safetensors" => {
@@ -169,6 +176,10 @@ impl fmt::Display for Report {
             }
             Self::Sidecar(receipt) => write_receipt(f, receipt),
             Self::Request(request) => write_request(f, request),
+            Self::Recording(recording) => {
+                write!(f, "{recording}")?;
+                write_request(f, &recording.run.request)
+            }
         }
     }
 }

@@ -165,6 +165,20 @@ fn a_recording_tells_of_every_call_and_is_among_the_files() {
     let events = recording.events().unwrap();
     assert!(matches!(events[0].event, EventKind::Planned { .. }));
     assert!(matches!(events.last().unwrap().event, EventKind::Finished { .. }));
+    let told = tessera_pipeline::inspect::inspect(&target).unwrap().to_string();
+    let layers = meta.layers;
+    for line in [
+        "recording  of a finished run".to_owned(),
+        format!("clip       160x96, 9 frames: 3 x 6 x 10 = 180 tokens, {layers} layers of"),
+        "steps      3 of 3".into(),
+        format!("calls      {} dense, density 1.000", 2 * (layers + 2)),
+        format!("calls      {} fresh, density 0.", 2 * (layers - 1)),
+        format!("calls      {} cached, density 0.", 2 * (layers - 1)),
+        "holds      4 latents".into(),
+        "cost       ".into(),
+    ] {
+        assert!(told.contains(&line), "{line} is not in\n{told}");
+    }
     let cost = recording.cost().unwrap().unwrap();
     assert!(cost.steps_seconds > 0.0 && cost.capture_seconds > 0.0, "{cost:?}");
 }

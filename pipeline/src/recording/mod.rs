@@ -17,6 +17,7 @@ mod content;
 mod limit;
 mod meta;
 mod reader;
+mod report;
 mod schema;
 mod summary;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use call::Call;
 pub use content::NamedOrder;
 pub use meta::{Cost, Held, Kind, Meta, Outcome, Place, branch_name, branch_of};
 pub use reader::{Amount, Happened, Recording, Step};
+pub use report::{Calls, RecordingReport};
 pub use summary::{FULL_CELL, MOST_CELLS, Summary};
 pub(crate) use writer::Writer;
 pub use writer::{PARTIAL_ENDING, partial_of};
