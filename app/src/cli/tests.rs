@@ -161,8 +161,10 @@ fn without_methods(help: &str) -> String {
 fn every_method_is_helped() {
     let mut program = command().term_width(1000);
     let generate = program.find_subcommand_mut("generate").expect("a subcommand");
-    let help = generate.render_long_help().to_string();
+    // Long summaries are wrapped: words count, not where lines end.
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = words(&generate.render_long_help().to_string());
     for method in METHODS {
-        assert!(help.contains(method.summary), "{} has no line", method.name);
+        assert!(help.contains(&words(method.summary)), "{} has no line", method.name);
     }
 }
