@@ -8,9 +8,10 @@ use super::cell::{self, Cell};
 use super::{Arm, REFERENCE, REPEAT, Spec};
 use crate::engine::{Engine, Options};
 use crate::events::{Command, EventKind, JobId};
-use crate::metrics::{Pictures, fidelity};
+use crate::metrics::{Pictures, cosine, fidelity};
 use crate::plan::files::sidecar_of;
 use crate::receipt::Receipt;
+use crate::recording::Recording;
 use crate::request::Request;
 use crate::video::Decoder;
 use crate::{Error, Result, bundled};
@@ -76,6 +77,7 @@ impl Bench<'_> {
         let (key, request) = self.request(&arm, prompt)?;
         let (path, video) = (self.file(&key, "json"), self.file(&key, "mkv"));
         if video.is_file()
+            && recording_of(&video).is_file()
             && let Some(cell) = Cell::read(&path)?
         {
             return Ok(Reference { cell, video });
@@ -83,7 +85,9 @@ impl Bench<'_> {
         let receipt = self.generate(request, &video)?;
         let pictures = pictures(&video)?;
         let same = fidelity(&pictures, &pictures)?;
-        let cell = Cell::new((&arm.name, arm.density), &receipt, same, Vec::new());
+        let recording = recording_of(&video);
+        let cosines = cosines(&recording, &recording)?;
+        let cell = Cell::new((&arm.name, arm.density), &receipt, same, cosines);
         cell.save(&path)?;
         Ok(Reference { cell, video })
     }
@@ -110,10 +114,11 @@ impl Bench<'_> {
         let video = self.spec.folder.join("clip.mkv");
         let receipt = self.generate(request, &video)?;
         let compared = fidelity(&pictures(&video)?, expected)?;
-        for file in [sidecar_of(&video), video] {
+        let cosines = cosines(&recording_of(&video), &recording_of(&reference.video))?;
+        for file in [sidecar_of(&video), recording_of(&video), video] {
             std::fs::remove_file(&file).map_err(Error::io(&file))?;
         }
-        let cell = Cell::new((&arm.name, arm.density), &receipt, compared, Vec::new());
+        let cell = Cell::new((&arm.name, arm.density), &receipt, compared, cosines);
         cell.save(&path)?;
         Ok(cell)
     }
@@ -135,6 +140,9 @@ impl Bench<'_> {
             quality: Some("lossless".into()),
             save_latents: Some(false),
             save_frames: Some(false),
+            record: Some(recording_of(video)),
+            record_latents: Some("f32".into()),
+            capture_heads: Some("none".into()),
             ..request
         };
         if self.engine.is_none() {
@@ -168,6 +176,21 @@ impl Bench<'_> {
 
 fn gone(error: impl std::fmt::Display) -> Error {
     Error::Thread(format!("the engine's thread has ended ({error})"))
+}
+
+/// Where the clip of `video` is recorded, step by step.
+fn recording_of(video: &Path) -> PathBuf {
+    video.with_extension("recording")
+}
+
+/// Cosine of one recording's clip to another's after each step.
+fn cosines(recorded: &Path, reference: &Path) -> Result<Vec<f64>> {
+    let (ours, dense) = (Recording::open(recorded)?, Recording::open(reference)?);
+    let after = (1..=ours.meta().steps()).map_while(|step| {
+        let pair = ours.latents(step).and_then(|a| Ok(a.here().zip(dense.latents(step)?.here())));
+        pair.transpose()
+    });
+    after.map(|pair| pair.and_then(|(a, b)| cosine(&a, &b))).collect()
 }
 
 /// All frames of a video.

@@ -92,6 +92,8 @@ fn a_table_goes_on_where_it_was_stopped() {
     for cell in &cells {
         assert_eq!((cell.fidelity.psnr, cell.fidelity.ssim), (None, Some(1.0)), "dense repeats");
         assert_eq!((cell.density, cell.density_sparse), (1.0, None));
+        assert_eq!(cell.latent_cosine.len(), 2);
+        assert!(cell.latent_cosine.iter().all(|cosine| (cosine - 1.0).abs() < 1e-9));
         assert!(cell.attention_seconds > 0.0 && cell.denoise_seconds >= cell.attention_seconds);
     }
     assert_eq!(run(&spec, |_| true).unwrap(), cells, "nothing is made twice");
