@@ -21,7 +21,6 @@ use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::{Geometry, Grid, Size};
 use tessera_models::text::{self, Tokenizer};
 
-use crate::attention::{Subject, resolve};
 use crate::events::{FileRole, Phase};
 use crate::machine::{Machine, dtype_name};
 use crate::request::{self, Request};
@@ -193,12 +192,12 @@ impl Plan {
         }
         let forwards = settled.steps as u64 * if settled.is_guided() { 2 } else { 1 };
         let attention = match extent {
-            Extent::Whole => planned_attention(folder, (&request, &settled), grid, forwards)?,
+            Extent::Whole => attention::planned(folder, (&request, &settled), grid, forwards)?,
             Extent::Decode => None,
         };
         match &attention {
             Some(attention) => warnings.extend(attention.warning()),
-            None => warnings.extend(idle(&request)),
+            None => warnings.extend(attention::idle(&request)),
         }
         let clip = cost::Clip {
             attention: attention.as_ref().map_or(1.0, |attention| attention.work_share),
@@ -331,39 +330,6 @@ fn fill(request: &Request, machine: &Machine, folder: &ModelFolder) -> Result<Re
     }
     full.device = Some(device);
     Ok(full)
-}
-
-/// The sparse attention of a filled request; `None` when it is dense.
-fn planned_attention(
-    folder: &ModelFolder,
-    (request, settled): (&Request, &Settled),
-    grid: Grid,
-    forwards: u64,
-) -> Result<Option<PlannedAttention>> {
-    let config = folder.transformer_config();
-    let sequence = sequence(folder, grid);
-    let sampler = settled.sampler.build(
-        folder.scheduler_config(),
-        settled.steps,
-        Some(settled.flow_shift),
-    )?;
-    let fingerprint = folder.fingerprint();
-    let sigmas = &sampler.sigmas()[..settled.steps];
-    let resolved = resolve(request, &Subject { fingerprint, sequence, sigmas })?;
-    let dense = tessera_models::cost::forward_work(config, grid, 1).self_attention * forwards;
-    let operands = (config.width(), settled.dtype);
-    Ok(resolved.map(|resolved| {
-        let clip = (&sequence, settled.is_guided());
-        PlannedAttention::new(&resolved, clip, operands, dense as f64)
-    }))
-}
-
-/// What to say of sparse settings beside dense attention.
-fn idle(request: &Request) -> Option<String> {
-    let idle = options::idle(request);
-    (!idle.is_empty()).then(|| {
-        format!("Attention is dense, so these settings have no effect: {}.", idle.join(", "))
-    })
 }
 
 /// What the tokens of a clip are in the model's attention.

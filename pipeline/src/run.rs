@@ -11,6 +11,8 @@ mod record;
 mod sink;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::path::Path;

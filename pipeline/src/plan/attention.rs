@@ -7,10 +7,15 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use tessera_kernels::blocks::Blocks;
 use tessera_models::attention::{Branch, Sequence, Site};
+use tessera_models::folder::ModelFolder;
+use tessera_models::geometry::Grid;
 
+use super::Settled;
 use super::memory::bytes;
-use crate::attention::Resolved;
-use crate::sparsity::Arrangement;
+use crate::Result;
+use crate::attention::{Resolved, Subject, resolve};
+use crate::request::Request;
+use crate::sparsity::{Arrangement, options};
 
 /// The sparse attention of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +129,39 @@ impl PlannedAttention {
     }
 }
 
+/// The sparse attention of a filled request; `None` when it is dense.
+pub(super) fn planned(
+    folder: &ModelFolder,
+    (request, settled): (&Request, &Settled),
+    grid: Grid,
+    forwards: u64,
+) -> Result<Option<PlannedAttention>> {
+    let config = folder.transformer_config();
+    let sequence = super::sequence(folder, grid);
+    let sampler = settled.sampler.build(
+        folder.scheduler_config(),
+        settled.steps,
+        Some(settled.flow_shift),
+    )?;
+    let fingerprint = folder.fingerprint();
+    let sigmas = &sampler.sigmas()[..settled.steps];
+    let resolved = resolve(request, &Subject { fingerprint, sequence, sigmas })?;
+    let dense = tessera_models::cost::forward_work(config, grid, 1).self_attention * forwards;
+    let operands = (config.width(), settled.dtype);
+    Ok(resolved.map(|resolved| {
+        let clip = (&sequence, settled.is_guided());
+        PlannedAttention::new(&resolved, clip, operands, dense as f64)
+    }))
+}
+
+/// What to say of sparse settings beside dense attention.
+pub(super) fn idle(request: &Request) -> Option<String> {
+    let idle = options::idle(request);
+    (!idle.is_empty()).then(|| {
+        format!("Attention is dense, so these settings have no effect: {}.", idle.join(", "))
+    })
+}
+
 /// What is seen in full whatever was selected, in words.
 fn keeps(resolved: &Resolved) -> String {
     let keep = resolved.options.keep;
@@ -211,3 +249,6 @@ impl fmt::Display for PlannedAttention {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::rates::{Conditions, Rate};
 use super::*;
 use crate::machine::Memory;
 
-fn machine(available: u64) -> Machine {
+pub(super) fn machine(available: u64) -> Machine {
     Machine {
         memory: Memory { total: 64 << 30, available, limit: None },
         cores: 2,
@@ -20,7 +20,7 @@ fn machine(available: u64) -> Machine {
     }
 }
 
-fn asked(change: impl FnOnce(&mut Request)) -> Request {
+pub(super) fn asked(change: impl FnOnce(&mut Request)) -> Request {
     let mut request =
         Request { prompt: "a red ball".into(), out: Some("clip.mp4".into()), ..Request::default() };
     change(&mut request);

@@ -137,8 +137,14 @@ pub fn choose(prepared: &Prepared<'_>, density: Option<f64>, rules: &Rules) -> R
     }
     let (mut low, mut high) = (0.0, 1.0);
     let mut best: Option<(f64, LevelMap)> = None;
-    for _ in 0..TRIES {
-        let keep = f64::midpoint(low, high);
+    for attempt in 0..=TRIES {
+        let keep = match (attempt, low > 0.0, high < 1.0) {
+            (TRIES, true, true) => break,
+            // Halving never reaches the ends, and an end may be the nearest there is.
+            (TRIES, false, _) => low,
+            (TRIES, _, false) => high,
+            _ => f64::midpoint(low, high),
+        };
         let tried = map(Knob::Keep(keep))?;
         let got = tried.density()?.exact;
         let missed = (got - wanted).abs();
@@ -157,5 +163,122 @@ pub fn choose(prepared: &Prepared<'_>, density: Option<f64>, rules: &Rules) -> R
     match best {
         Some((_, map)) => Ok(map),
         None => map(Knob::Preset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use tessera_models::geometry::Grid;
+
+    use super::*;
+    use crate::sparsity::Arrangement;
+
+    /// Two frames of 8 × 16 tokens, ten text tokens: 266 tokens, 3 × 5 blocks.
+    const GRID: Grid = Grid { frames: 2, rows: 8, cols: 16 };
+
+    fn rules(levels: &str, floor: u8, keep: Keep, text: usize, order: Arrangement) -> Rules {
+        let sequence = Sequence { grid: GRID, text_tokens: text, heads: 1, layers: 1 };
+        let orders = [order.order(GRID).unwrap().then_text(text)];
+        let blocks = Blocks::of(sequence.tokens());
+        Rules::new((levels.parse().unwrap(), floor, keep), &sequence, &orders, blocks)
+    }
+
+    fn applied(rules: &Rules, levels: &[u8], scores: Option<&Tensor>) -> Vec<u8> {
+        let map = LevelMap::from_vec(levels.to_vec(), (1, 1), rules.blocks).unwrap();
+        rules.apply(&map, scores).unwrap().to_vec().unwrap()
+    }
+
+    #[test]
+    fn levels_keeps_and_floor_are_applied_in_their_order() {
+        let none = Keep::default();
+        let selected = [1, 2, 3, 4, 0, 0, 7, 6];
+        let raster = Arrangement::RASTER;
+        let with = |levels, floor| {
+            let sequence = Sequence { grid: GRID, text_tokens: 0, heads: 1, layers: 1 };
+            let blocks = Blocks::of(256);
+            let orders = [raster.order(GRID).unwrap()];
+            let rules = Rules::new((levels, floor, none), &sequence, &orders, blocks);
+            applied(&rules, &selected, None)
+        };
+        assert_eq!(with(Levels::ALL, 0), [1, 2, 3, 4, 0, 0, 7, 6]);
+        assert_eq!(with(Levels::ALL, 7), [1, 2, 3, 4, 7, 7, 7, 6]);
+        assert_eq!(
+            with(Levels::ALL, 3),
+            [1, 2, 3, 3, 3, 3, 3, 3],
+            "nothing is coarser than the floor"
+        );
+        assert_eq!(with("1,3".parse().unwrap(), 0), [1, 1, 3, 3, 0, 0, 3, 3]);
+        let own = Keep { own: true, ..none };
+        let rules = rules("1", 7, own, 10, raster);
+        let expected = [[1, 1, 7, 7, 1], [7, 7, 1, 1, 1], [1, 1, 1, 1, 1]].concat();
+        assert_eq!(applied(&rules, &[0; 15], None), expected, "text sees and is seen in full");
+    }
+
+    #[test]
+    fn the_first_frame_is_kept_wherever_an_order_puts_it() {
+        let keep = Keep { first_frame: true, ..Keep::default() };
+        let of = |order: &str, text| {
+            let rules = rules("1", 0, keep, text, order.parse().unwrap());
+            let map = applied(&rules, &vec![0; rules.blocks.rows() * rules.blocks.columns()], None);
+            map[..rules.blocks.columns()].to_vec()
+        };
+        assert_eq!(of("raster", 0), [1, 1, 0, 0]);
+        assert_eq!(of("raster", 10), [1, 1, 0, 0, 1]);
+        // Frame last: every block holds tokens of both frames.
+        assert_eq!(of("hwf", 0), [1, 1, 1, 1]);
+        // Keys turned by a block: the first frame is in the last block and the first.
+        let rules = rules("1", 0, keep, 0, Arrangement::RASTER);
+        let turned = Order::new((0..256).map(|place| (place + 64) % 256).collect()).unwrap();
+        let turned = rules.with_keys(&[Order::identity(256)], &[turned]);
+        assert_eq!(applied(&turned, &[0; 8], None)[..4], [1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn the_least_density_is_what_floor_and_keeps_cost() {
+        let raster = Arrangement::RASTER;
+        let least = |floor, keep| rules("1", floor, keep, 0, raster).least_density().unwrap();
+        let none = Keep::default();
+        assert_eq!(least(0, none), 0.0);
+        assert!((least(7, none) - 1.0 / 64.0).abs() < 1e-12);
+        let own = Keep { own: true, ..none };
+        assert!((least(0, own) - 0.5).abs() < 1e-12);
+        assert!((least(7, own) - (0.5 + 0.5 / 64.0)).abs() < 1e-12);
+        let best = Keep { least_full: 0.3, ..none };
+        assert!((least(0, best) - 0.5).abs() < 1e-12, "two of four blocks are at least 30 %");
+    }
+
+    #[test]
+    fn a_density_is_met_by_the_nearest_selection_and_everything_by_all() {
+        let rules = rules("1", 7, Keep::default(), 0, Arrangement::RASTER);
+        let blocks = rules.blocks;
+        // The knob keeps that many of the eight blocks, in order.
+        let prepared = Prepared {
+            scores: None,
+            lse: None,
+            key_order: None,
+            select: Box::new(move |knob| {
+                let keep = if let Knob::Keep(keep) = knob { keep } else { 0.25 };
+                let levels = (0..8).map(|place| u8::from(f64::from(place) < 8.0 * keep));
+                Ok(LevelMap::from_vec(levels.collect(), (1, 1), blocks)?)
+            }),
+        };
+        let got = |wanted| choose(&prepared, wanted, &rules).unwrap().density().unwrap().exact;
+        let of = |full: f64| (full + (8.0 - full) / 64.0) / 8.0;
+        assert!((got(None) - of(2.0)).abs() < 1e-12);
+        for (wanted, full) in [(0.5, 4.0), (0.55, 4.0), (0.62, 5.0), (0.02, 0.0), (1.0, 8.0)] {
+            let got = got(Some(wanted));
+            assert!((got - of(full)).abs() < 1e-12, "{got} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn the_best_of_a_row_are_those_with_the_highest_scores_or_the_nearest() {
+        let keep = Keep { least_full: 0.5, ..Keep::default() };
+        let rules = rules("1", 0, keep, 0, Arrangement::RASTER);
+        let scores = [0.1f32, 0.2, 0.9, 0.8, 0.9, 0.1, 0.2, 0.3];
+        let scores = Tensor::from_slice(&scores, (1, 1, 2, 4), &Device::Cpu).unwrap();
+        assert_eq!(applied(&rules, &[0; 8], Some(&scores)), [0, 0, 1, 1, 1, 0, 0, 1]);
+        assert_eq!(applied(&rules, &[0; 8], None), [1, 1, 0, 0, 0, 0, 1, 1]);
     }
 }

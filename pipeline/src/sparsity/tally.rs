@@ -186,3 +186,70 @@ fn rounded(share: f64) -> f64 {
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use tessera_models::geometry::Grid;
+
+    use super::*;
+
+    /// A tally of `steps`, each a word of layers for each branch: `d` dense, `f` fresh, `c` cached.
+    fn tally(steps: &[[&str; 2]]) -> Tally {
+        let grid = Grid { frames: 1, rows: 1, cols: 1 };
+        let mut tally = Tally::new(&Sequence { grid, text_tokens: 0, heads: 2, layers: 3 });
+        for (step, branches) in steps.iter().enumerate() {
+            for (branch, layers) in ["cond", "uncond"].iter().zip(branches) {
+                for (layer, letter) in layers.chars().enumerate() {
+                    let (mode, density) = match letter {
+                        'd' => (Mode::Dense, Vec::new()),
+                        'f' => (Mode::Fresh, vec![0.25, 0.75]),
+                        _ => (Mode::Cached, vec![0.2, 0.4]),
+                    };
+                    tally.calls.push(AttentionCall {
+                        step: step as u64,
+                        branch: (*branch).into(),
+                        layer: layer as u64,
+                        expert: 0,
+                        mode,
+                        density_nominal: density.clone(),
+                        density_exact: density,
+                        retained_mass: Vec::new(),
+                        estimate_ms: 1.0,
+                        attention_ms: 2.0,
+                    });
+                }
+            }
+        }
+        tally
+    }
+
+    #[test]
+    fn the_summary_is_of_ranges_that_ran_alike() {
+        let tally = tally(&[["ddd", "ddd"], ["ddd", "ddd"], ["dff", "dcc"], ["dcc", "dcc"]]);
+        let uses = tally.summary("psa");
+        let seen: Vec<_> =
+            uses.iter().map(|of| (of.mode.as_str(), of.steps, of.layers, of.calls)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("dense", [0, 2], [0, 3], 12),
+                ("dense", [2, 3], [0, 1], 2),
+                ("fresh", [2, 3], [1, 3], 4),
+                ("dense", [3, 4], [0, 1], 2),
+                ("cached", [3, 4], [1, 3], 4),
+            ]
+        );
+        assert!((uses[2].density_exact - 0.4).abs() < 1e-12, "half at .5, half at .3");
+        assert!((uses[2].attend_seconds - 0.008).abs() < 1e-12);
+        assert!((tally.density().unwrap() - (16.0 + 2.0 * 0.5 + 6.0 * 0.3) / 24.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_density_that_was_not_reached_is_told() {
+        let tally = tally(&[["dff", "dff"]]);
+        assert!(tally.missed(0.5).is_none() && tally.missed(0.51).is_none());
+        let text = tally.missed(0.4).unwrap();
+        assert!(text.contains("0.4") && text.contains("0.500"), "{text}");
+        assert!(Tally::default().missed(0.4).is_none());
+    }
+}

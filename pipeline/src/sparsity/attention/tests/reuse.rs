@@ -1,0 +1,145 @@
+//! Which maps are used again, and what bounds them.
+
+use super::scenes::{READING, options_for};
+use super::*;
+
+fn modes(scene: &Scene, change: impl FnOnce(&mut Request)) -> [usize; 3] {
+    let mut attention = attention_of(scene, &asked("psa", change));
+    scene.run(&mut attention, true).unwrap();
+    counted(attention.tally().calls())
+}
+
+#[test]
+fn maps_are_estimated_when_they_are_due() {
+    // Two branches of three layers, six steps.
+    let scene = Scene::new([3, 7, 9], 6);
+    let refresh = |text: &str| modes(&scene, |request| request.refresh = Some(text.into()));
+    assert_eq!(refresh("1"), [0, 36, 0]);
+    assert_eq!(refresh("2"), [0, 18, 18]);
+    assert_eq!(refresh("4"), [0, 12, 24]);
+    assert_eq!(refresh("at:1,5"), [0, 18, 18]);
+    assert_eq!(refresh("never"), [0, 6, 30]);
+}
+
+#[test]
+fn branches_have_maps_of_their_own_unless_they_share() {
+    let scene = Scene::new([3, 7, 9], 3);
+    let shared = modes(&scene, |request| request.share_branches = Some(true));
+    assert_eq!(
+        shared,
+        [0, 9, 9],
+        "the branch without the prompt uses the other's, in the same step"
+    );
+    let mut attention = attention_of(&scene, &asked("psa", |r| r.share_branches = Some(true)));
+    scene.run(&mut attention, true).unwrap();
+    for call in attention.tally().calls() {
+        assert_eq!(call.mode == Mode::Cached, call.branch == "uncond");
+    }
+}
+
+#[test]
+fn a_probe_refreshes_what_has_become_outworn_and_nothing_else() {
+    let adaptive = |request: &mut Request| {
+        request.refresh = Some("adaptive:0.95".into());
+        request.density = Some(0.2);
+    };
+    let mut still = Scene::new([5, 12, 16], 4);
+    still.is_still = true;
+    assert_eq!(
+        modes(&still, adaptive),
+        [0, 6, 18],
+        "nothing changes, so nothing is estimated again"
+    );
+    let mut attention = attention_of(&still, &asked("psa", adaptive));
+    still.run(&mut attention, true).unwrap();
+    for call in attention.tally().calls() {
+        assert!(call.retained_mass.iter().all(|mass| (0.1..1.0).contains(mass)), "{call:?}");
+        assert_eq!(call.retained_mass.len(), 2);
+    }
+    // A model whose attention turns around: what was most looked at is looked at least.
+    let turning = Turning(&still);
+    let mut attention = attention_of(&still, &asked("psa", adaptive));
+    turning.run(&mut attention);
+    let fresh: Vec<u64> = attention
+        .tally()
+        .calls()
+        .iter()
+        .filter(|call| call.mode == Mode::Fresh)
+        .map(|call| call.step)
+        .collect();
+    assert_eq!(fresh, [0, 2], "estimated at first, and after the turn");
+}
+
+/// One site over four steps; from the third on its queries look the other way.
+struct Turning<'a>(&'a Scene);
+
+impl Turning<'_> {
+    fn run(&self, attention: &mut SparseAttention) {
+        attention.begin_clip(&self.0.sequence).unwrap();
+        let site = Site { layer: 0, branch: Branch::Cond, expert: 0 };
+        for step in 0..4 {
+            attention.begin_step(step, 4, 0.5).unwrap();
+            let [q, k, v] = self.0.operands(site, 0);
+            let q = if step < 2 { q } else { q.neg().unwrap() };
+            attention.attend(site, &q, &k, &v).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_estimated_again_and_told() {
+    let scene = Scene::new([3, 7, 9], 4);
+    let never = |limit: &str| {
+        let limit = limit.to_owned();
+        asked("psa", |request| {
+            request.refresh = Some("never".into());
+            request.cache_limit = Some(limit);
+        })
+    };
+    // 2 heads of 2 × 3 blocks are 6 bytes a map.
+    let mut attention = attention_of(&scene, &never("15"));
+    let bounded = scene.run(&mut attention, true).unwrap();
+    assert_eq!(attention.kept_bytes(), 12);
+    assert_eq!(
+        counted(attention.tally().calls()),
+        [0, 2 + 4 * 4, 2 * 3],
+        "two sites of six have room"
+    );
+    let lines = attention.tally().fallbacks();
+    assert!(lines.len() == 1 && lines[0].contains("16 times"), "{lines:?}");
+    assert!(lines[0].contains("cache_limit"), "{lines:?}");
+    let again = scene.run(&mut attention_of(&scene, &never("15")), true).unwrap();
+    assert!(bounded.iter().zip(&again).all(|(a, b)| values(a) == values(b)));
+    let strict = Request { strict: Some(true), ..never("0") };
+    let error = scene.run(&mut attention_of(&scene, &strict), true).unwrap_err().to_string();
+    assert!(error.contains("layer 0, cond") && error.contains("cache_limit"), "{error}");
+}
+
+#[test]
+fn a_new_clip_starts_with_nothing() {
+    let scene = Scene::new([3, 7, 9], 2);
+    let mut attention = attention_of(&scene, &asked("psa", |r| r.refresh = Some("never".into())));
+    let first = scene.run(&mut attention, true).unwrap();
+    assert!(attention.kept_bytes() > 0);
+    let again = scene.run(&mut attention, true).unwrap();
+    assert_eq!(counted(attention.tally().calls()), [0, 6, 6]);
+    assert!(first.iter().zip(&again).all(|(a, b)| values(a) == values(b)));
+    attention.begin_clip(&scene.sequence).unwrap();
+    assert_eq!(attention.kept_bytes(), 0);
+}
+
+#[test]
+fn the_first_that_asks_estimates_for_an_owner_that_is_dense() {
+    let mut scene = Scene::new([3, 7, 9], 3);
+    scene.is_still = true;
+    let options = options_for(&READING, |request| {
+        request.warmup = Some("1".into());
+        request.dense_layers = Some("0".into());
+    });
+    let mut attention = sparse(&scene, options);
+    scene.run(&mut attention, true).unwrap();
+    let modes: Vec<_> =
+        attention.tally().calls().iter().filter(|c| c.step == 1).map(|c| c.mode).collect();
+    let branch = [Mode::Dense, Mode::Fresh, Mode::Cached];
+    assert_eq!(modes, [branch, branch].concat());
+}
