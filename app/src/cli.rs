@@ -28,6 +28,7 @@ pub fn command() -> Command {
         .subcommand(resume_command())
         .subcommand(inspect())
         .subcommand(doctor())
+        .subcommand(crate::calibrate::command())
         .subcommand(methods::command())
         .subcommand(crate::table::command())
 }
@@ -61,15 +62,7 @@ fn generate() -> Command {
         )
         .group(ArgGroup::new("what").args(["prompt", "prompts-file", "like"]).multiple(true).required(true))
         .mut_arg("prompt", |arg| arg.conflicts_with("prompts-file"))
-        .arg(
-            Arg::new("size")
-                .long("size")
-                .value_name("WIDTHxHEIGHT")
-                .help("Both at once, such as 832x480")
-                .help_heading(Section::Size.to_string())
-                .value_parser(parse_size)
-                .conflicts_with_all(["width", "height"]),
-        )
+        .arg(size())
         .arg(
             Arg::new("dry-run")
                 .long("dry-run")
@@ -111,7 +104,7 @@ fn inspect() -> Command {
             Arg::new("path")
                 .value_name("PATH")
                 .required(true)
-                .help("A model folder, a video, saved latents, a recording or a settings file")
+                .help("A model folder, a video, saved latents, a calibration plan, a recording or a settings file")
                 .value_parser(clap::value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::AnyPath),
         )
@@ -127,6 +120,17 @@ fn doctor() -> Command {
 
 fn json() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("Prints JSON instead of text")
+}
+
+/// Width and height in one flag.
+pub(crate) fn size() -> Arg {
+    Arg::new("size")
+        .long("size")
+        .value_name("WIDTHxHEIGHT")
+        .help("Both at once, such as 832x480")
+        .help_heading(Section::Size.to_string())
+        .value_parser(parse_size)
+        .conflicts_with_all(["width", "height"])
 }
 
 /// The flags that `generate` and `resume` share.

@@ -7,6 +7,7 @@
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
 //! for); everything that is for eyes goes to standard error.
 
+mod calibrate;
 pub mod cli;
 mod doctor;
 pub mod exit;
@@ -51,6 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("resume", matches)) => resume::run(matches),
         Some(("inspect", matches)) => inspect::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
+        Some(("calibrate", matches)) => calibrate::run(matches),
         Some(("methods", matches)) => methods::run(matches),
         Some(("table", matches)) => table::run(matches),
         _ => {

@@ -1,4 +1,4 @@
-//! What a file or folder is: a model, a video of ours, saved latents, a sidecar, a recording.
+//! What a file or folder is: a model, a video of ours, saved latents, a calibration plan, a sidecar, a recording.
 
 use std::fmt;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::plan::files::sidecar_of;
 use crate::receipt::{Embedded, Receipt};
 use crate::recording::{Recording, RecordingReport};
 use crate::request::Request;
+use crate::sparsity::calibration::PlanFile;
 use crate::video::{self, Decoder};
 use crate::{Error, Result};
 
@@ -26,6 +27,8 @@ pub enum Report {
     Video(Box<VideoReport>),
     /// Saved latents.
     Latents(Box<LatentsReport>),
+    /// What a calibration found.
+    Plan(Box<PlanFile>),
     /// A receipt beside a video.
     Sidecar(Box<Receipt>),
     /// A request as JSON.
@@ -64,7 +67,7 @@ impl Report {
     /// The request inside, to run again.
     pub fn request(&self) -> Option<&Request> {
         match self {
-            Self::Model(_) => None,
+            Self::Model(_) | Self::Plan(_) => None,
             Self::Video(video) => video.embedded.as_ref().map(|embedded| &embedded.request),
             Self::Latents(latents) => {
                 latents.description.as_ref().map(|description| &description.request)
@@ -93,6 +96,9 @@ pub fn inspect(path: &Path) -> Result<Report> {
         return Ok(Report::Recording(Box::new(Recording::open(path)?.report()?)));
     }
     match ending.as_str() {
+        "safetensors" if PlanFile::is_one(path) => {
+            Ok(Report::Plan(Box::new(PlanFile::read(path)?)))
+        }
         "safetensors" => {
             let saved = latents::read(path)?;
             let report = LatentsReport {
@@ -174,6 +180,7 @@ impl fmt::Display for Report {
                 )?;
                 write_request(f, &description.request)
             }
+            Self::Plan(plan) => write!(f, "{plan}"),
             Self::Sidecar(receipt) => write_receipt(f, receipt),
             Self::Request(request) => write_request(f, request),
             Self::Recording(recording) => {

@@ -137,6 +137,12 @@ fn nth(values: &mut [f32], place: usize) -> f32 {
     }
 }
 
+/// Key blocks from the nearest of the query block's own to this one.
+pub(crate) fn distance(blocks: Blocks, row: usize, column: usize) -> usize {
+    let own = blocks.own_columns(row);
+    own.start.saturating_sub(column).max((column + 1).saturating_sub(own.end))
+}
+
 /// Entries replaced by the share of blocks that enter no later: the knob then is the density.
 pub(crate) fn by_rank(entries: &[f32]) -> Entries {
     let mut sorted = entries.to_vec();

@@ -5,7 +5,8 @@
 //! is read is checked field by field: a policy may index it without looking.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -21,6 +22,8 @@ use crate::{Error, Result};
 const TENSOR: &str = "mass";
 /// Key of the text.
 const METADATA: &str = "tessera";
+/// No header is longer: safetensors' own bound.
+const MOST_HEADER: u64 = 100_000_000;
 /// No plan is larger: the masses of a 14 B model at 720p in four groups are 4.5 GB.
 const MOST_BYTES: u64 = 8 << 30;
 
@@ -81,6 +84,22 @@ pub(super) fn read(path: &Path) -> Result<PlanFile> {
     Ok(plan)
 }
 
+/// Whether a file begins with the header of a plan: the length of a JSON text, and the text, which names tensors.
+pub(super) fn is_plan(path: &Path) -> bool {
+    let header = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let mut header = Vec::new();
+        file.take(u64::from_le_bytes(length).min(MOST_HEADER)).read_to_end(&mut header)?;
+        Ok(header)
+    };
+    let Ok(header) = header() else { return false };
+    serde_json::from_slice::<serde_json::Value>(&header).is_ok_and(|header| {
+        header[TENSOR].is_object() && header["__metadata__"][METADATA].is_string()
+    })
+}
+
 /// What is read of any version.
 #[derive(serde::Deserialize)]
 struct Version {
@@ -88,7 +107,7 @@ struct Version {
 }
 
 /// Our text in the file's metadata, if it has one.
-pub(crate) fn text(bytes: &[u8]) -> Option<String> {
+fn text(bytes: &[u8]) -> Option<String> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     header.tensors().contains_key(TENSOR).then_some(())?;
     header.metadata().as_ref()?.get(METADATA).cloned()

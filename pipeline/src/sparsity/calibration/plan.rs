@@ -129,6 +129,11 @@ impl PlanFile {
         super::file::read(path)
     }
 
+    /// Whether a file is a plan, by its header: a broken plan is one too.
+    pub fn is_one(path: &Path) -> bool {
+        super::file::is_plan(path)
+    }
+
     /// Writes the file whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
         super::file::write(self, path)

@@ -69,6 +69,9 @@ fn a_plan_comes_back_as_it_was() {
     let back = PlanFile::read(&path).unwrap();
     assert_eq!(back, plan);
     back.check(&path, "abc", GRID).unwrap();
+    assert!(PlanFile::is_one(&path) && !PlanFile::is_one(folder.path()));
+    let text = back.to_string();
+    assert!(text.contains("3x5x10 tokens") && text.contains("fhw 2, tiles:1x2x3 2"), "{text}");
     let again = folder.path().join("b.plan.safetensors");
     back.write(&again).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());

@@ -11,7 +11,7 @@ use tessera_models::attention::Site;
 
 use super::sta::everywhere;
 use crate::Result;
-use crate::sparsity::geometry::{Entries, knob_at, prepared};
+use crate::sparsity::geometry::{Entries, distance, knob_at, prepared};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Refresh;
 use crate::sparsity::{Arrangement, Policy, Prepared, View};
@@ -67,12 +67,6 @@ impl Power {
         )
         .collect()
     }
-}
-
-/// Key blocks from the nearest of the query block's own to this one.
-pub(super) fn distance(blocks: Blocks, row: usize, column: usize) -> usize {
-    let own = blocks.own_columns(row);
-    own.start.saturating_sub(column).max((column + 1).saturating_sub(own.end))
 }
 
 impl Policy for Power {

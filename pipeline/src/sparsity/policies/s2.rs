@@ -8,10 +8,9 @@
 use tessera_kernels::blocks::Blocks;
 use tessera_models::attention::Site;
 
-use super::power::distance;
 use super::sta::everywhere;
 use crate::Result;
-use crate::sparsity::geometry::{Entries, knob_at, prepared};
+use crate::sparsity::geometry::{Entries, distance, knob_at, prepared};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Refresh;
 use crate::sparsity::{Arrangement, Policy, Prepared, View};
