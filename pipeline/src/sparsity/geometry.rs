@@ -4,7 +4,7 @@
 //! [`Knob::Keep`] that holds it, 0 to 1, with the preset at a half. The entry of a block is taken from its pairs by a
 //! [`Coverage`], and the map at any width is the blocks that have entered, so that wider never means less. A query block's
 //! own key blocks have entered at 0, as has every block with text in it (methods.md §6.7). Work: one rule a pair of
-//! tokens, of all pairs up to 2²⁶, of an even sample of each block above; once a clip and order, on all cores.
+//! tokens, of all pairs up to 2²⁵, of an even sample of each block above; once a clip and order, on all cores.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use super::{Knob, Prepared, View};
 use crate::Result;
 
 /// Pairs of tokens that are looked at in one map.
-const PAIRS: usize = 1 << 26;
+const PAIRS: usize = 1 << 25;
 /// Orders whose patterns are kept; plans use eight.
 const MOST_ORDERS: usize = 16;
 

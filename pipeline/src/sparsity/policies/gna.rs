@@ -19,25 +19,25 @@ pub(super) const METHOD: Method = Method {
     name: "gna",
     summary: "Generalised neighbourhood attention: a window that moves in strides of whole tiles.",
     source: "arXiv 2504.16922; methods.md §2.9",
-    differs: "Only aligned shapes: windows and strides are rounded to tiles of 4 × 4 × 4 tokens, dilation is 1. The paper's windows on its 30 × 48 × 80 clip are taken as shares of any clip, its strides as they are. Where the clip is no whole number of strides, a block is kept when half of its pairs are in the window.",
+    differs: "Only aligned shapes: windows and strides are rounded to tiles of 4 × 4 × 4 tokens, dilation is 1. The paper's windows on its 30 × 48 × 80 clip are taken as shares of any clip, its strides as they are. A density below that of windows one stride wide is met with the nearest tiles of them. Where the clip is no whole number of strides, a block is kept when half of its pairs are in the window.",
     presets: &[
         Preset {
             name: "18x24x24",
             source: "paper, HunyuanVideo: window 18×24×24, stride 16×8×8, 15 of 50 steps dense",
-            defaults: defaults(Span::Share(0.3)),
+            defaults: defaults(Span::Share(0.3), 0.13),
             build: || Box::new(Gna::new([0.6, 0.5, 0.3], [4, 2, 2])),
         },
         Preset {
             name: "30x40x40",
             source: "paper, HunyuanVideo: window 30×40×40, stride 1×32×8",
-            defaults: defaults(Span::Steps(0)),
+            defaults: defaults(Span::Steps(0), 0.6),
             build: || Box::new(Gna::new([1.0, 0.8334, 0.5], [1, 8, 2])),
         },
     ],
 };
 
-const fn defaults(warmup: Span) -> Defaults {
-    Defaults { warmup, refresh: Refresh::Never, ..Defaults::PLAIN }
+const fn defaults(warmup: Span, expected_density: f64) -> Defaults {
+    Defaults { warmup, expected_density, refresh: Refresh::Never, ..Defaults::PLAIN }
 }
 
 /// A window with strides.

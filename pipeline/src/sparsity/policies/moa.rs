@@ -25,7 +25,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "density-0.5",
         source: "paper: mean density 50 %",
-        defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
+        defaults: Defaults { expected_density: 0.5, refresh: Refresh::Never, ..Defaults::PLAIN },
         build: || Box::new(Moa { budget: 0.5 }),
     }],
 };

@@ -26,13 +26,13 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "density-0.5",
             source: "paper, CogVideoX-5B and Wan2.1, every step sparse",
-            defaults: Defaults::PLAIN,
+            defaults: Defaults { expected_density: 0.5, ..Defaults::PLAIN },
             build: || Box::new(Paro { share: 0.5 }),
         },
         Preset {
             name: "density-0.3",
             source: "paper, CogVideoX-5B and Wan2.1, every step sparse",
-            defaults: Defaults::PLAIN,
+            defaults: Defaults { expected_density: 0.3, ..Defaults::PLAIN },
             build: || Box::new(Paro { share: 0.3 }),
         },
     ],

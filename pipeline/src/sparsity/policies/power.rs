@@ -25,7 +25,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "paper",
         source: "paper, Qwen2-7B at 32K tokens: 5 window blocks, 1 sink block",
-        defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
+        defaults: Defaults { expected_density: 0.04, refresh: Refresh::Never, ..Defaults::PLAIN },
         build: || Box::new(Power { radius: 2 }),
     }],
 };

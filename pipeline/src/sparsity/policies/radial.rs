@@ -3,8 +3,8 @@
 //! For frames i and j with d = |i − j|, g = bits of d, T tokens a frame, P = 2^(bits of T): all if d = 0; |r − c| ≤ half or
 //! all of T if d = 1; otherwise |r − c| ≤ max(P/2^g · decay, block), and where P/2^g < 128 only if d is a multiple of
 //! ⌊128 / (P/2^g)⌋. Everybody sees the first frame (a forced keep). A block is kept when more than 60 % of its keys that any
-//! query sees are seen by more than a third of the queries. The knob moves the decay; frames that are left out come back as
-//! it grows. Source: arXiv 2506.19852, official code; methods.md §2.10.
+//! query sees are seen by more than a third of the queries. The knob moves the decay, and every other width in proportion to it;
+//! frames that are left out come back as it grows. Source: arXiv 2506.19852, official code; methods.md §2.10.
 
 use tessera_models::attention::Site;
 use tessera_models::geometry::Grid;
@@ -24,34 +24,35 @@ pub(super) const METHOD: Method = Method {
     name: "radial",
     summary: "Radial attention: between frames, a band around the query's place that narrows with their distance.",
     source: "arXiv 2506.19852; methods.md §2.10",
-    differs: "Blocks are 128 queries by 64 keys, and the narrowest band is a key block. A density is met by the decay factor; frames right beside the query's are always seen as widely as the preset says, so few frames cannot be very sparse.",
+    differs: "Blocks are 128 queries by 64 keys, and the narrowest band is a key block. Another density than the preset's is met by scaling all its bands alike, those within a frame and to the next one too, which the paper leaves wide.",
     presets: &[
         Preset {
             name: "wan2.1-14b",
             source: "official code, Wan2.1-14B 768×1280×69: 12 of 50 steps and the first layer dense",
-            defaults: defaults(0.24, &[0], true),
+            defaults: defaults(0.24, &[0], 0.25),
             build: || Box::new(Radial::new(0.2, 0.5)),
         },
         Preset {
             name: "wan2.2",
             source: "official code, Wan2.2-A14B: 11 of 40 steps and the first layer dense",
-            defaults: defaults(0.275, &[0], true),
+            defaults: defaults(0.275, &[0], 0.36),
             build: || Box::new(Radial::new(0.8, 0.5)),
         },
         Preset {
             name: "hunyuan",
             source: "official code, HunyuanVideo, 117 frames: 12 of 50 steps dense",
-            defaults: defaults(0.24, &[], true),
+            defaults: defaults(0.24, &[], 0.41),
             build: || Box::new(Radial::new(0.95, 1.0)),
         },
     ],
 };
 
-const fn defaults(warmup: f64, dense_layers: &'static [usize], first_frame: bool) -> Defaults {
+const fn defaults(warmup: f64, dense_layers: &'static [usize], expected_density: f64) -> Defaults {
     Defaults {
         warmup: Span::Share(warmup),
         dense_layers,
-        first_frame,
+        first_frame: true,
+        expected_density,
         refresh: Refresh::Never,
         ..Defaults::PLAIN
     }
@@ -77,19 +78,19 @@ impl Radial {
         let longest = 2.0_f32.powi(bits(frame));
         let group = move |distance: usize| longest / 2.0_f32.powi(bits(distance));
         let (decay, next, block) = (self.decay, self.next * frame as f32, block as f32);
-        // A decay at which nothing is left out: the whole frame, between the first and the last frame.
-        let most = (frame as f32 / group(grid.frames.saturating_sub(1).max(1))).max(2.0 * decay);
+        let frame_width = frame as f32;
+        // A decay at which nothing is left out.
+        let thinnest = THIN / group(grid.frames.saturating_sub(1).max(1));
+        let most = decay * (frame_width / next).max(frame_width / block).max(thinnest).max(2.0);
         move |query, key| {
             let distance = query.place[0].abs_diff(key.place[0]);
             let apart = (query.raster % frame).abs_diff(key.raster % frame) as f32;
             let needed = match distance {
-                0 => 0.0,
-                1 if apart <= next => 0.0,
+                0 => decay * apart / frame_width,
                 1 => decay * apart / next,
-                _ => {
-                    let width = if apart <= block { 0.0 } else { apart / group(distance) };
-                    width.max(decay * thinned(distance, group(distance)))
-                }
+                _ => (apart / group(distance))
+                    .min(decay * apart / block)
+                    .max(decay * thinned(distance, group(distance))),
             };
             knob_at(needed / most, decay / most)
         }
@@ -152,7 +153,8 @@ mod tests {
             let token = |frame: usize, raster| Token { place: [frame, 0, 0], raster };
             rule(&token(0, 0), &token(distance, distance * 256 + apart))
         };
-        assert_eq!([entry(0, 255), entry(1, 128), entry(2, 64)], [0.0; 3]);
+        assert!(entry(0, 255) <= 0.5 && entry(1, 128) <= 0.5 && entry(2, 64) <= 0.5);
+        assert_eq!([entry(0, 0), entry(1, 0), entry(2, 0)], [0.0; 3]);
         // Distance 2: 128 · 0.75 = 96 tokens at the preset.
         assert!(entry(2, 96) <= 0.5 && entry(2, 97) > 0.5 && entry(1, 129) > 0.5);
         // Distances 4 to 7 have 64 tokens: every second; 8 and more have 32: every fourth.

@@ -24,7 +24,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "code",
         source: "official code's defaults: blocks of 64, 4 local blocks, stride 4",
-        defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
+        defaults: Defaults { expected_density: 0.26, refresh: Refresh::Never, ..Defaults::PLAIN },
         build: || Box::new(S2 { radius: 1, stride: 4 }),
     }],
 };

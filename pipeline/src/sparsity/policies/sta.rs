@@ -25,20 +25,20 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "18x24x24",
             source: "paper, HunyuanVideo: 9 % of the tiles; 12 of 50 steps dense",
-            defaults: defaults(Span::Share(0.24)),
+            defaults: defaults(Span::Share(0.24), 0.13),
             build: || Box::new(Sta::new([0.6, 0.5, 0.3])),
         },
         Preset {
             name: "30x40x40",
             source: "paper, HunyuanVideo, not trained: 42 % of the tiles",
-            defaults: defaults(Span::Steps(0)),
+            defaults: defaults(Span::Steps(0), 0.54),
             build: || Box::new(Sta::new([1.0, 0.8334, 0.5])),
         },
     ],
 };
 
-const fn defaults(warmup: Span) -> Defaults {
-    Defaults { warmup, refresh: Refresh::Never, ..Defaults::PLAIN }
+const fn defaults(warmup: Span, expected_density: f64) -> Defaults {
+    Defaults { warmup, expected_density, refresh: Refresh::Never, ..Defaults::PLAIN }
 }
 
 /// A window.

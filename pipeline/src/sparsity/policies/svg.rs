@@ -33,6 +33,7 @@ pub(super) const METHOD: Method = Method {
                 warmup: Span::Share(0.3),
                 dense_layers: &[0],
                 first_frame: true,
+                expected_density: 0.29,
                 ..Defaults::PLAIN
             },
             build: || Box::new(Svg::new(0.25)),
@@ -40,7 +41,12 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "hunyuan",
             source: "official script, HunyuanVideo at 720p",
-            defaults: Defaults { warmup: Span::Share(0.1), dense_layers: &[0], ..Defaults::PLAIN },
+            defaults: Defaults {
+                warmup: Span::Share(0.1),
+                expected_density: 0.25,
+                dense_layers: &[0],
+                ..Defaults::PLAIN
+            },
             build: || Box::new(Svg::new(0.25)),
         },
     ],

@@ -3,7 +3,7 @@
 //! The clip is cut into tiles. Along one axis of n tiles, query tile i has a leader, min(⌊i/s⌋·s + ⌊s/2⌋, n − 1) for stride s
 //! (s = 1: itself), and sees the w tiles from clamp(leader − ⌊w/2⌋, 0, n − w) on: as many at the border as inside. A pair is
 //! in the window when it is along all three axes. A wider window holds a narrower one, so the knob grows all three widths
-//! together, from one tile over the preset to the whole clip. Source: methods.md §2.8, §2.9.
+//! together, over the preset to the whole clip; below one stride, the narrowest there is, only its nearest tiles are seen. Source: methods.md §2.8, §2.9.
 
 use tessera_models::geometry::Grid;
 
@@ -50,9 +50,17 @@ impl Axis {
         // Never narrower than the stride: queries between two leaders would not see themselves.
         let preset = ((share * count as f32).round() as usize).clamp(stride, count.max(1));
         let width = |tiles: usize| (tiles - 1) as f32 / (count.max(2) - 1) as f32;
+        let blocked = knob_at(width(stride), width(preset));
         let entry = |pair: usize| {
-            let least = least_window(pair / count, pair % count, count, stride);
-            if least <= stride { 0.0 } else { knob_at(width(least), width(preset)) }
+            let (query, key) = (pair / count, pair % count);
+            let least = least_window(query, key, count, stride);
+            if least > stride {
+                knob_at(width(least), width(preset))
+            } else {
+                // The narrowest window is a stride wide; below it the nearest tiles of that.
+                let away = query.abs_diff(key) as f32 / (stride.max(2) - 1) as f32;
+                blocked * away.min(1.0)
+            }
         };
         Self { count, entries: (0..count * count).map(entry).collect() }
     }
@@ -100,9 +108,11 @@ mod tests {
         // Leaders are 1, 1, 3, 3, 5, 5; a window of 4 starts 2 before them.
         let preset = seen(6, 2, 0.66, 0.5);
         assert_eq!(preset, ["####..", "####..", ".####.", ".####.", "..####", "..####"]);
-        // The narrowest is a stride wide: blocked attention.
-        let least = seen(6, 2, 0.66, 0.0);
+        // The narrowest is a stride wide: blocked attention. The knob at which it is: 1 of the 3 tiles that widths grow by.
+        let least = seen(6, 2, 0.66, 0.2);
         assert_eq!(least, ["##....", "##....", "..##..", "..##..", "....##", "....##"]);
+        let none = seen(6, 2, 0.66, 0.0);
+        assert_eq!(none[3], "...#..");
     }
 
     #[test]
