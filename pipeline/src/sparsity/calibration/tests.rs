@@ -1,13 +1,20 @@
-//! Plan files: round trip, refusals.
+//! Plan files: round trip, refusals, and clips that go by one.
 
 use std::path::Path;
 
 use tessera_models::geometry::Grid;
 
 use super::plan::{VERSION, group};
-use super::{HeadPlan, LayerPlan, MassMap, OrderFacts, PatternFacts, PlanFile, Recipe};
+use super::{
+    HeadPlan, LayerPlan, MassMap, OrderBy, OrderFacts, PatternFacts, PlanFile, Recipe, Spec,
+    calibrate,
+};
 use crate::Error;
-use crate::sparsity::Arrangement;
+use crate::engine::{Engine, Options};
+use crate::events::{Command, EventKind, JobId};
+use crate::receipt::Receipt;
+use crate::request::Request;
+use crate::sparsity::{Arrangement, Mode};
 
 const GRID: Grid = Grid { frames: 3, rows: 5, cols: 10 };
 
@@ -134,4 +141,68 @@ fn the_first_half_of_a_run_has_groups_of_its_own() {
     assert_eq!(groups(5, 2), [0, 0, 1, 1, 1]);
     assert_eq!(groups(3, 1), [0, 0, 0]);
     assert_eq!(groups(1, 4), [3]);
+}
+
+/// A job's receipt, or what it said when it failed.
+fn run(engine: &Engine, request: Request) -> Result<Receipt, String> {
+    engine.commands.send(Command::Generate { job: JobId(1), request: Box::new(request) }).unwrap();
+    loop {
+        let patience = std::time::Duration::from_mins(2);
+        match engine.events.recv_timeout(patience).expect("the engine fell silent").kind {
+            EventKind::Finished { receipt } => return Ok(*receipt),
+            EventKind::Failed { error, .. } => return Err(error),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_plan_drives_clips_of_its_size_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("toybox.plan.safetensors");
+    let base = Request {
+        width: Some(128),
+        height: Some(128),
+        frames: Some(17),
+        steps: Some(3),
+        guidance: Some(1.0),
+        dtype: Some("f32".into()),
+        ..Request::default()
+    };
+    let spec = Spec {
+        base: base.clone(),
+        prompts: vec!["a red ball".into()],
+        groups: 2,
+        order_by: OrderBy::Mass,
+    };
+    calibrate(&spec, &mut |_| true).unwrap().write(&path).unwrap();
+
+    let options = Options { data_dir: None, machine: None };
+    let engine = Engine::start_with(options).unwrap();
+    let clip = |method: &str, frames: u32| Request {
+        prompt: "a blue cube".into(),
+        attention: Some(method.into()),
+        density: Some(0.5),
+        warmup: Some("1".into()),
+        dense_layers: Some("none".into()),
+        strict: Some(true),
+        plan: Some(path.clone()),
+        frames: Some(frames),
+        out: Some(folder.path().join(format!("{method}.mkv"))),
+        ..base.clone()
+    };
+    for method in ["paro", "sparse-vdit", "moa"] {
+        let receipt = run(&engine, clip(method, 17)).unwrap();
+        let sparse: Vec<f64> = receipt
+            .calls
+            .iter()
+            .filter(|call| call.mode != Mode::Dense)
+            .flat_map(|call| call.density_exact.clone())
+            .collect();
+        assert_eq!(sparse.len(), 2 * 8 * 5, "{method}");
+        let mean = sparse.iter().sum::<f64>() / sparse.len() as f64;
+        assert!((0.3..0.7).contains(&mean), "{method}: {mean}");
+    }
+    let refusal = run(&engine, clip("paro", 21)).unwrap_err();
+    assert!(refusal.contains("grid: expected 6x8x8") && refusal.contains("5x8x8"), "{refusal}");
 }
