@@ -1,6 +1,6 @@
 //! Means over runs of tokens: what a level map's coarser levels, and block scores, see in place of the tokens.
 //!
-//! y[g] = (1/n) Σ x[t] over the n tokens t of run g, g·run ≤ t < min((g + 1)·run, S); the last run may have fewer, and
+//! `y[g] = (1/n) Σ x[t]` over the n tokens t of run g, g·run ≤ t < min((g + 1)·run, S); the last run may have fewer, and
 //! is divided by what it has. Sums are F32 and rounded once. A run of 2^(ℓ−1) divides every key block and blocks start
 //! at its multiples, so that runs never cross blocks. Traffic: x once, the means once. Source: methods.md §6.3, §6.4.
 
