@@ -40,7 +40,7 @@ pub struct PlannedAttention {
     pub sparse_steps: [usize; 2],
     /// Layers that stay dense, as settings write them.
     pub dense_layers: String,
-    /// When maps are estimated again, as settings write it.
+    /// When maps are estimated again, as settings write it, in steps of this run.
     pub refresh: String,
     /// Estimates of each site; `None` when what it sees decides.
     pub estimates: Option<usize>,
@@ -93,7 +93,7 @@ impl PlannedAttention {
             bias: options.bias.to_string(),
             sparse_steps: [sparse.start, sparse.end],
             dense_layers: options.terms.dense_layers.to_string(),
-            refresh: options.terms.refresh.to_string(),
+            refresh: schedule.refresh().to_string(),
             estimates: schedule.estimates(),
             keeps: keeps(resolved),
             density: options.density,

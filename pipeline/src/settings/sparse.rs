@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Setting] = &[
         "refresh",
         "refresh",
         Kind::Form {
-            expected: "1 or another number of steps, at:10,30 for listed steps (from 0), never, or adaptive:0.9",
+            expected: "1 or another number of steps, at:10,30 for listed steps (from 0) or at:20%,60% for shares of the run, never, or adaptive:0.9",
             matches: |text| text.parse::<Refresh>().is_ok(),
         },
         BY_PRESET,

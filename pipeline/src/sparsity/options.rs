@@ -66,7 +66,8 @@ pub struct Keep {
 }
 
 /// Fills what a request for a sparse method leaves open; a request for dense attention stays as it is. `layers` is the
-/// number of the model's blocks: a preset's dense layers beyond them are left out.
+/// number of the model's blocks: of a preset's dense layers those are left out that it lacks, or that would leave nothing
+/// sparse.
 pub fn fill(request: &mut Request, layers: usize) -> Result<(), Vec<Problem>> {
     let Some((method, preset)) = chosen(request)? else { return Ok(()) };
     let Defaults {
@@ -94,7 +95,7 @@ pub fn fill(request: &mut Request, layers: usize) -> Result<(), Vec<Problem>> {
     or(&mut r.dense_last, || dense_last as u32);
     or(&mut r.dense_layers, || {
         let known = dense_layers.iter().copied().filter(|layer| *layer < layers);
-        Layers::new(known.collect()).to_string()
+        Layers::new(known.take(layers.saturating_sub(1)).collect()).to_string()
     });
     or(&mut r.refresh, || refresh.to_string());
     or(&mut r.keep_self, || keep_self);

@@ -41,13 +41,13 @@ pub struct Defaults {
     pub floor: u8,
     /// What stands for the size of a pooled group in its score.
     pub bias: Bias,
-    /// Dense steps at the start.
+    /// Dense steps at the start. Sources count them in runs of their own length, so presets say their share.
     pub warmup: Span,
     /// Dense steps at the end.
     pub dense_last: usize,
     /// Layers that stay dense.
     pub dense_layers: &'static [usize],
-    /// When maps are estimated again.
+    /// When maps are estimated again; steps that a source lists as shares, for the same reason.
     pub refresh: Refresh,
     /// Whether a query block sees the key blocks at its own place in full.
     pub keep_self: bool,

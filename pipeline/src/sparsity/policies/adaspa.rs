@@ -6,6 +6,8 @@
 //! worst (3s − 1)/2, so that the total stays (both n at most half of the heads, both shifts at most s). The knob stretches 1 − s.
 //! Source: arXiv 2502.21079; methods.md §2.3.
 
+use std::borrow::Cow;
+
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::scores::{Mass, block_mass};
@@ -40,10 +42,10 @@ pub(super) const METHOD: Method = Method {
     ],
 };
 
-/// The paper's searches.
+/// The paper's searches, as shares of its 50 steps.
 const SCHEDULE: Defaults = Defaults {
     warmup: Span::Share(0.2),
-    refresh: Refresh::At(std::borrow::Cow::Borrowed(&[10, 30])),
+    refresh: Refresh::AtShares(Cow::Borrowed(&[0.2, 0.6])),
     ..Defaults::PLAIN
 };
 /// A head whose recall is above this gives blocks away.

@@ -81,8 +81,8 @@ pub(super) const METHOD: Method = Method {
         },
         Preset {
             name: "model-path",
-            source: "official code, AttentionConfig's default: quotas and cosine cap, 12 dense steps",
-            defaults: Defaults { warmup: Span::Steps(12), ..Defaults::PLAIN },
+            source: "official code, AttentionConfig's default: quotas and cosine cap, 12 dense steps (taken as of 50, which it does not say)",
+            defaults: Defaults { warmup: Span::Share(0.24), ..Defaults::PLAIN },
             build: || quotas([0.05, 0.15, 0.25, 0.50], VIDEO_CAP, Arrangement::RASTER),
         },
     ],

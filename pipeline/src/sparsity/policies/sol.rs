@@ -58,8 +58,8 @@ pub(super) const METHOD: Method = Method {
         },
         Preset {
             name: "h3",
-            source: "sol-engine's schedule for H3 (10 dense steps, two dense layers) with τ 1, as measured in comfy-kitchen#179",
-            defaults: Defaults { warmup: Span::Steps(10), dense_layers: &[0, 1], ..WAN },
+            source: "sol-engine's schedule for H3 (10 dense steps of about 50, two dense layers) with τ 1, as measured in comfy-kitchen#179",
+            defaults: Defaults { warmup: Span::Share(0.2), dense_layers: &[0, 1], ..WAN },
             build: || Box::new(Sol { tau: Tau::Fixed(1.0), sigma: Sigma::Diagonal }),
         },
     ],

@@ -7,7 +7,10 @@ use tessera_kernels::levels::FULL;
 
 use super::METHODS;
 use super::testing::Case;
-use crate::sparsity::{Knob, Policy, View};
+use crate::request::Request;
+use crate::sparsity::options::fill;
+use crate::sparsity::schedule::Schedule;
+use crate::sparsity::{Knob, Options, Policy, View};
 
 /// Every policy that needs no calibration, with its name.
 fn policies() -> impl Iterator<Item = (String, Box<dyn Policy>)> {
@@ -32,6 +35,33 @@ fn names_are_unique_and_everything_is_told() {
         for preset in method.presets {
             assert!(presets.insert(preset.name), "{} {} twice", method.name, preset.name);
             assert!(!preset.source.is_empty(), "{} {}", method.name, preset.name);
+        }
+    }
+}
+
+/// Sources count steps in runs of their own length: a preset must serve every length, and models of any depth.
+#[test]
+fn presets_fit_runs_of_any_length() {
+    let presets = METHODS.iter().flat_map(|method| method.presets.iter().map(move |p| (method, p)));
+    for (method, preset) in presets {
+        let request = Request {
+            attention: Some(method.name.into()),
+            preset: Some(preset.name.into()),
+            plan: Some("any".into()),
+            ..Request::default()
+        };
+        for (layers, steps) in [(1, 1), (2, 3), (8, 10), (30, 50), (40, 100)] {
+            let mut filled = request.clone();
+            fill(&mut filled, layers).unwrap();
+            let terms = Options::new(&filled).unwrap().unwrap().terms;
+            let sigmas: Vec<f64> =
+                (0..steps).map(|step| 1.0 - f64::from(step) / f64::from(steps)).collect();
+            let schedule = Schedule::new(&terms, &sigmas, layers);
+            let schedule = schedule.unwrap_or_else(|problems| {
+                panic!("{} of {} in {steps} steps: {problems:?}", preset.name, method.name)
+            });
+            let sparse = schedule.sparse().len() as f64 / f64::from(steps);
+            assert!(sparse >= 0.6, "{} {}: {sparse}", method.name, preset.name);
         }
     }
 }

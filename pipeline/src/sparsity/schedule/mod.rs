@@ -38,6 +38,7 @@ pub struct Schedule {
     sparse: Range<usize>,
     /// Whether each layer stays dense.
     dense_layers: Vec<bool>,
+    /// Without shares.
     refresh: Refresh,
 }
 
@@ -99,7 +100,7 @@ impl Schedule {
             steps,
             sparse: warmup..steps - terms.dense_last,
             dense_layers: (0..layers).map(|layer| terms.dense_layers.contains(layer)).collect(),
-            refresh: terms.refresh.clone(),
+            refresh: terms.refresh.in_steps(steps),
         })
     }
 
@@ -133,6 +134,11 @@ impl Schedule {
         self.is_dense_step(step) || self.is_dense_layer(layer)
     }
 
+    /// When maps are estimated again, shares of the run resolved to steps.
+    pub fn refresh(&self) -> &Refresh {
+        &self.refresh
+    }
+
     /// The newest step up to `step`, a sparse one, in which maps are due: a map that is older is not used.
     pub fn due(&self, step: usize) -> usize {
         let first = self.sparse.start;
@@ -142,7 +148,7 @@ impl Schedule {
                 let before = listed.iter().rev().find(|listed| **listed <= step);
                 before.copied().unwrap_or(first).max(first)
             }
-            Refresh::Never | Refresh::Adaptive(_) => first,
+            Refresh::Never | Refresh::Adaptive(_) | Refresh::AtShares(_) => first,
         }
     }
 

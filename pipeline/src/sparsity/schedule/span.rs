@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub enum Span {
     /// So many steps.
     Steps(usize),
-    /// This share of the steps, rounded up.
+    /// This share of the steps, rounded up; less than all of them as long as it is below 1.
     Share(f64),
     /// While the noise level is above this, in 0..=1.
     Sigma(f64),
@@ -19,7 +19,10 @@ impl Span {
     pub fn steps(self, sigmas: &[f64]) -> usize {
         match self {
             Self::Steps(steps) => steps,
-            Self::Share(share) => (share * sigmas.len() as f64 - 1e-9).ceil().max(0.0) as usize,
+            Self::Share(share) => {
+                let steps = (share * sigmas.len() as f64 - 1e-9).ceil().max(0.0) as usize;
+                if share < 1.0 { steps.min(sigmas.len().saturating_sub(1)) } else { steps }
+            }
             Self::Sigma(above) => sigmas.iter().take_while(|sigma| **sigma > above).count(),
         }
     }
@@ -29,11 +32,21 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Steps(steps) => write!(f, "{steps}"),
-            // 0.07 × 100 is not 7 in binary; no one asks for a millionth of a percent.
-            Self::Share(share) => write!(f, "{}%", (share * 1e8).round() / 1e6),
+            Self::Share(share) => f.write_str(&percent(*share)),
             Self::Sigma(above) => write!(f, "sigma>{above}"),
         }
     }
+}
+
+/// A share as settings write it. 0.07 × 100 is not 7 in binary; no one asks for a millionth of a percent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e8).round() / 1e6)
+}
+
+/// Reads a share in 0..=1 that is written in percent.
+pub(super) fn share(text: &str) -> Option<f64> {
+    let percent = text.strip_suffix('%')?.trim().parse::<f64>().ok();
+    Some(percent.filter(|percent| (0.0..=100.0).contains(percent))? / 100.0)
 }
 
 impl FromStr for Span {
@@ -47,9 +60,8 @@ impl FromStr for Span {
             )
         };
         let number = |text: &str| text.trim().parse::<f64>().ok();
-        if let Some(share) = text.strip_suffix('%') {
-            let share = number(share).filter(|share| (0.0..=100.0).contains(share));
-            return Ok(Self::Share(share.ok_or_else(wrong)? / 100.0));
+        if text.ends_with('%') {
+            return Ok(Self::Share(share(text).ok_or_else(wrong)?));
         }
         if let Some(above) = text.strip_prefix("sigma>") {
             let above = number(above).filter(|above| (0.0..=1.0).contains(above));

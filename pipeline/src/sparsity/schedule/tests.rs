@@ -43,9 +43,26 @@ fn every_step_is_dense_due_or_cached() {
         ("6", 0, "at:2,8", "ddddddFcFc"),
         ("0", 0, "at:0,1", "FFcccccccc"),
         ("3", 0, "adaptive:0.9", "dddFcccccc"),
+        ("20%", 0, "at:20%,60%", "ddFcccFccc"),
+        ("0", 0, "at:2%,14%,96%", "FFcccccccF"),
     ] {
         assert_eq!(word(&terms(warmup, dense_last, "none", refresh), 10), expected, "{refresh}");
     }
+}
+
+/// AdaSpa: 10 of 50 steps dense, searches at steps 10 and 30.
+#[test]
+fn shares_of_the_run_keep_their_place_in_runs_of_any_length() {
+    let adaspa = terms("20%", 0, "none", "at:20%,60%");
+    let resolved = |steps| {
+        let schedule = Schedule::new(&adaspa, &sigmas(steps), 2).unwrap();
+        (schedule.sparse().start, schedule.refresh().to_string())
+    };
+    assert_eq!(resolved(50), (10, "at:10,30".into()));
+    assert_eq!(resolved(25), (5, "at:5,15".into()));
+    assert_eq!(resolved(4), (1, "at:1,2".into()));
+    assert_eq!(word(&adaspa, 1), "F", "a share below all leaves a step");
+    assert_eq!(word(&terms("30%", 0, "none", "at:1%,2%"), 2), "dF", "both are step 0");
 }
 
 #[test]
@@ -107,13 +124,24 @@ fn terms_are_written_as_they_are_read() {
     for text in ["12", "25%", "7%", "sigma>0.9"] {
         assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
     }
-    for text in ["1", "10", "at:10,30", "never", "adaptive:0.9"] {
+    for text in ["1", "10", "at:10,30", "at:20%,60%", "at:7%", "never", "adaptive:0.9"] {
         assert_eq!(text.parse::<Refresh>().unwrap().to_string(), text);
     }
     for wrong in ["", "-1", "101%", "sigma>2", "sigma>", "half"] {
         assert!(wrong.parse::<Span>().unwrap_err().contains("sigma>0.9"), "{wrong}");
     }
-    for wrong in ["", "0", "at:", "at:3,2", "adaptive:0", "adaptive:1.5", "often"] {
+    for wrong in [
+        "",
+        "0",
+        "at:",
+        "at:3,2",
+        "at:60%,20%",
+        "at:100%",
+        "at:10,60%",
+        "adaptive:0",
+        "adaptive:1.5",
+        "often",
+    ] {
         assert!(wrong.parse::<Refresh>().unwrap_err().contains("at:10,30"), "{wrong}");
     }
 }
