@@ -20,6 +20,8 @@ pub struct Resolved {
     pub schedule: Schedule,
     /// The calibration plan that the settings name.
     pub plan: Option<PlanFile>,
+    /// Where each layer's tokens stand.
+    pub layouts: Layouts,
     /// The least density that forced keeps and the floor leave possible.
     pub least_density: f64,
 }
@@ -61,7 +63,7 @@ pub fn resolve(request: &Request, subject: &Subject<'_>) -> Result<Option<Resolv
         );
         return Err(Error::Settings(vec![Problem::new("density", expected, wanted)]));
     }
-    Ok(Some(Resolved { options, schedule, plan, least_density }))
+    Ok(Some(Resolved { options, schedule, plan, layouts, least_density }))
 }
 
 /// The self-attention of a filled request.

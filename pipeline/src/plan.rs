@@ -200,7 +200,7 @@ impl Plan {
             None => warnings.extend(attention::idle(&request)),
         }
         let clip = cost::Clip {
-            attention: attention.as_ref().map_or(1.0, |attention| attention.work_share),
+            attention: attention.as_ref().map_or(1.0, PlannedAttention::total_share),
             grid,
             latent: [latent_shape[2], latent_shape[3], latent_shape[4]],
             text: [prompt_tokens, negative_tokens.unwrap_or(0)],

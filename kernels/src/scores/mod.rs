@@ -14,7 +14,8 @@
 //!
 //! Measured in CPU time beside dense attention, 5 heads × 64, F32, AVX-512, 2 304 and 8 192 tokens (`--bench scores`):
 //! mean_pool 1.2 and 0.3 %, sub_block 1.2 and 0.6 %, sampled_max (a quarter) 3.5 and 3.0 %, sampled_rows (64) 2.2 and
-//! 0.7 %, block_mass 54 and 52 %, with a cached LSE 52 and 51 %.
+//! 0.7 %, block_mass 54 and 52 %, with a cached LSE 52 and 51 %; mean_pool with both sides' self_similarity 5.4 and 2.7 %
+//! (in SpargeAttn's `prepare`, one core). [`Estimator`] has them as lines over the tokens.
 //!
 //! [`self_similarity`] and [`group_cosine`] say how alike a block's tokens are, that is how well their mean stands for them.
 
@@ -24,6 +25,7 @@ use crate::{blocks::Blocks, check};
 
 mod alike;
 mod cells;
+mod cost;
 mod mass;
 mod pooled;
 mod sampled;
@@ -32,6 +34,7 @@ mod sub_block;
 mod tests;
 
 pub use alike::{group_cosine, self_similarity};
+pub use cost::Estimator;
 pub use mass::{Mass, block_mass, sampled_rows};
 pub use pooled::mean_pool;
 pub use sampled::{Sampling, sampled_max};

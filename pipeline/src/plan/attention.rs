@@ -1,12 +1,15 @@
 //! What sparse attention comes to in one clip: every resolved value, and what it predicts for work and memory.
 
-use std::collections::HashSet;
+mod forecast;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use tessera_kernels::blocks::Blocks;
-use tessera_models::attention::{Branch, Sequence, Site};
+use tessera_models::attention::Sequence;
 use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::Grid;
 
@@ -16,6 +19,7 @@ use crate::Result;
 use crate::attention::{Resolved, Subject, resolve};
 use crate::request::Request;
 use crate::sparsity::{Arrangement, options};
+use forecast::Forecast;
 
 /// The sparse attention of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,9 @@ pub struct PlannedAttention {
     pub least_density: f64,
     /// Self-attention's share of the dense work over the whole run, dense steps and layers included.
     pub work_share: f64,
+    /// Time of choosing what to see, as a share of the same dense work over the whole run.
+    #[serde(default)]
+    pub estimate_share: f64,
     /// FLOPs of all self-attention if it were dense.
     pub dense_work: f64,
     /// Bytes of all maps and log-sum-exps that would be kept.
@@ -76,10 +83,8 @@ impl PlannedAttention {
         let Resolved { options, schedule, least_density, .. } = resolved;
         let blocks = Blocks::of(sequence.tokens());
         let sparse = schedule.sparse();
-        let all = schedule.steps() * sequence.layers;
-        let part = (sparse.len() * schedule.sparse_layers()) as f64 / all.max(1) as f64;
-        let expected = options.density.unwrap_or(options.preset.defaults.expected_density);
-        let expected_density = expected.max(*least_density);
+        let forecast = Forecast::new(resolved, sequence, is_guided);
+        let expected_density = forecast.density();
         let first = options.arrangement(0);
         let is_one = (1..sequence.layers).all(|layer| options.arrangement(layer) == first);
         Self {
@@ -99,9 +104,10 @@ impl PlannedAttention {
             density: options.density,
             expected_density,
             least_density: *least_density,
-            work_share: 1.0 - part * (1.0 - expected_density),
+            work_share: 1.0 - forecast.sparse_part() * (1.0 - expected_density),
+            estimate_share: forecast.estimate_share(),
             dense_work,
-            cache_bytes: cache_bytes(resolved, sequence, is_guided),
+            cache_bytes: forecast.cache_bytes(),
             cache_limit: options.cache_limit,
             call_bytes: call_bytes(
                 sequence,
@@ -110,6 +116,11 @@ impl PlannedAttention {
                 is_one && first != Arrangement::Calibrated,
             ),
         }
+    }
+
+    /// Work and choosing together, as a share of the dense work.
+    pub(super) fn total_share(&self) -> f64 {
+        self.work_share + self.estimate_share
     }
 
     /// Bytes that sparse attention takes at its worst moment.
@@ -180,29 +191,6 @@ fn keeps(resolved: &Resolved) -> String {
     if all.is_empty() { "nothing by force".into() } else { all.join(", ") }
 }
 
-/// Bytes of everything that the run would keep if there were room: maps at four bits a block, log-sum-exps.
-fn cache_bytes(resolved: &Resolved, sequence: &Sequence, is_guided: bool) -> u64 {
-    let Resolved { options, schedule, .. } = resolved;
-    let policy = (options.preset.build)();
-    let branches = if is_guided { &[Branch::Cond, Branch::Uncond][..] } else { &[Branch::Cond] };
-    let (mut owners, mut shared, mut sites) = (HashSet::new(), HashSet::new(), 0u64);
-    for layer in (0..sequence.layers).filter(|layer| !schedule.is_dense_layer(*layer)) {
-        for branch in branches {
-            let site = Site { layer, branch: *branch, expert: 0 };
-            let owner = options.owner(&*policy, site, sequence.layers);
-            sites += 1;
-            if !owners.insert(owner) {
-                shared.insert(owner);
-            }
-        }
-    }
-    let maps = if schedule.keeps_maps() { owners.len() } else { shared.len() } as u64;
-    let blocks = Blocks::of(sequence.tokens());
-    let map = (sequence.heads * blocks.rows() * blocks.columns()).div_ceil(2) as u64;
-    let lse = (4 * sequence.heads * sequence.tokens()) as u64;
-    maps * map + if policy.needs().lse { sites * lse } else { 0 }
-}
-
 /// Bytes of one call beside its operands and result: scores in F32 and as a selector sorts them, levels, keys and values
 /// pooled to all levels, and the operands once more where they are permuted here.
 fn call_bytes(sequence: &Sequence, width: usize, dtype: DType, is_carried: bool) -> u64 {
@@ -237,18 +225,16 @@ impl fmt::Display for PlannedAttention {
         )?;
         let density = match self.density {
             Some(density) => format!("density {density}"),
-            None => format!("density about {} (the preset's)", self.expected_density),
+            None => format!("density about {:.2} (the preset's)", self.expected_density),
         };
         writeln!(
             f,
-            "           {density}, at least {:.4}; {:.0} % of dense attention's work over the run; maps kept {} of {}",
+            "           {density}, at least {:.4}; {:.0} % of dense attention's work over the run, and {:.1} % to choose; maps kept {} of {}",
             self.least_density,
             100.0 * self.work_share,
+            100.0 * self.estimate_share,
             bytes(self.cache_bytes.min(self.cache_limit)),
             bytes(self.cache_limit)
         )
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -43,7 +43,7 @@ pub struct Clip {
     pub text: [usize; 2],
     /// Steps.
     pub steps: usize,
-    /// Self-attention's share of its dense work, over the whole run.
+    /// Self-attention's share of its dense work over the whole run, time to choose what to see counted as such work.
     pub attention: f64,
     /// Number format of the transformer and the text encoder.
     pub dtype: DType,

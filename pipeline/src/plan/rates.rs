@@ -17,8 +17,8 @@ pub struct Conditions {
     pub fingerprint: String,
 }
 
-/// The kernels of denoising: their level, and the sparse method where one runs, since choosing what to attend to takes
-/// time that is no work in the plan's sense.
+/// The kernels of denoising: their level, and the sparse method where one runs: choosing what to attend to and
+/// skipping the rest are slower than dense products, each in its own way.
 pub fn with_method(kernels: &str, method: Option<&str>) -> String {
     method.map_or_else(|| kernels.to_owned(), |method| format!("{kernels}+{method}"))
 }

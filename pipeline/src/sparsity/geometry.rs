@@ -14,10 +14,9 @@ use rayon::prelude::*;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap, SKIPPED};
 use tessera_kernels::order::Order;
-use tessera_models::geometry::Grid;
 
 use super::arrangement::volume;
-use super::{Knob, Prepared, View};
+use super::{Cells, Knob, Outline, Prepared, View};
 use crate::Result;
 
 /// Pairs of tokens that are looked at in one map.
@@ -43,17 +42,17 @@ pub(crate) enum Coverage {
     Columns,
 }
 
-/// The entries of one map `[rows, columns]`, row-major.
+/// The entries of one map `[rows, columns]`, row-major; of each n-th row for a sample ([`Cells`]).
 pub(crate) type Entries = Arc<[f32]>;
 
 /// The entries of a rule over the blocks of a clip in `order` (its video tokens; what stands behind them is text).
 pub(crate) fn entries(
-    grid: Grid,
-    blocks: Blocks,
+    cells: Cells,
     order: &Order,
     coverage: Coverage,
     rule: impl Fn(&Token, &Token) -> f32 + Sync,
 ) -> Entries {
+    let Cells { grid, blocks, .. } = cells;
     let volume = volume(grid);
     let token = |&raster: &u32| {
         let raster = raster as usize;
@@ -67,8 +66,9 @@ pub(crate) fn entries(
     let queries = (pairs / keys).max(4).min(blocks.query_block);
     let sampled_keys: Vec<Option<Vec<&Token>>> =
         (0..columns).map(|column| sample(blocks.key_range(column), keys, &tokens)).collect();
-    let mut entries = vec![0.0; rows * columns];
-    entries.par_chunks_mut(columns).enumerate().for_each(|(row, entries)| {
+    let mut entries = vec![0.0; cells.rows().len() * columns];
+    entries.par_chunks_mut(columns).enumerate().for_each(|(place, entries)| {
+        let row = place * cells.every.max(1);
         let Some(queries) = sample(blocks.query_range(row), queries, &tokens) else { return };
         let own = blocks.own_columns(row);
         let mut pairs = Vec::with_capacity(queries.len() * keys);
@@ -172,7 +172,7 @@ pub(crate) fn knob_at(share: f32, preset: f32) -> f32 {
 pub(crate) struct Known(Mutex<Vec<(Key, Entries)>>);
 
 /// What entries depend on besides the rule.
-type Key = (Grid, Blocks, Order);
+type Key = (Cells, Order);
 
 impl fmt::Debug for Known {
     /// What was made so far is no part of what a policy is.
@@ -182,17 +182,16 @@ impl fmt::Debug for Known {
 }
 
 impl Known {
-    /// The entries for each order of a call, made by `make` where they are new.
+    /// The entries for each order of a clip, made by `make` where they are new.
     pub(crate) fn entries(
         &self,
-        view: &View<'_>,
+        outline: &Outline<'_>,
         make: impl Fn(&Order) -> Entries,
     ) -> Vec<Entries> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |order: &Order| {
-            let is_it = |((grid, blocks, known), _): &&(Key, Entries)| {
-                *grid == view.grid && *blocks == view.blocks && known == order
-            };
+            let is_it =
+                |((cells, known), _): &&(Key, Entries)| *cells == outline.cells && known == order;
             if let Some((_, entries)) = known.iter().find(is_it) {
                 return Arc::clone(entries);
             }
@@ -200,10 +199,10 @@ impl Known {
             if known.len() >= MOST_ORDERS {
                 known.clear();
             }
-            known.push(((view.grid, view.blocks, order.clone()), Arc::clone(&made)));
+            known.push(((outline.cells, order.clone()), Arc::clone(&made)));
             made
         };
-        view.orders.iter().map(of).collect()
+        outline.orders.iter().map(of).collect()
     }
 }
 
@@ -226,6 +225,14 @@ pub(crate) fn prepared<'a>(view: &View<'_>, entries: Vec<Entries>) -> Result<Pre
             Ok(LevelMap::new(Tensor::from_vec(levels, shape, &device)?, blocks)?)
         }),
     })
+}
+
+/// Share of the blocks that have entered at the preset, over all maps.
+pub(crate) fn density(entries: &[Entries]) -> f64 {
+    let count = entries.iter().map(|entries| entries.len()).sum::<usize>();
+    let preset = keep(Knob::Preset);
+    let entered = entries.iter().flat_map(|entries| entries.iter()).filter(|at| **at <= preset);
+    entered.count() as f64 / count.max(1) as f64
 }
 
 /// A knob as a number: the preset is a half.

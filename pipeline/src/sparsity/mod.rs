@@ -30,4 +30,4 @@ pub use arrangement::Arrangement;
 pub use attention::SparseAttention;
 pub use observer::{CallReport, Mode, Observer, SparseReport, Step};
 pub use options::Options;
-pub use policy::{Knob, Needs, Policy, Prepared, View};
+pub use policy::{Cells, Knob, Needs, Outline, Policy, Prepared, View};

@@ -81,7 +81,7 @@ pub fn fill(request: &mut Request, layers: usize) -> Result<(), Vec<Problem>> {
         radius,
         first_frame,
         least_full,
-        expected_density: _,
+        measured_density: _,
     } = preset.defaults;
     let own = own_order(preset, layers);
     let r = request;

@@ -7,10 +7,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tessera_kernels::blocks::Blocks;
 use tessera_kernels::order::{AxisOrder, Order, axes};
-use tessera_models::geometry::Grid;
 
+use super::Cells;
 use super::arrangement::volume;
 use super::geometry::{Coverage, Entries, Token, by_rank, entries};
 
@@ -49,10 +48,11 @@ impl Pattern {
     }
 
     /// The entries of a pattern that is the same for all heads; `None` for stripes, see [`stripes`].
-    pub(crate) fn entries(self, grid: Grid, blocks: Blocks, order: &Order) -> Option<Entries> {
-        let count = blocks.rows() * blocks.columns();
+    pub(crate) fn entries(self, cells: Cells, order: &Order) -> Option<Entries> {
+        let Cells { grid, blocks, .. } = cells;
+        let count = cells.rows().len() * blocks.columns();
         let ranked = |rule: &(dyn Fn(&Token, &Token) -> f32 + Sync)| {
-            by_rank(&entries(grid, blocks, order, Coverage::Share(0.5), rule))
+            by_rank(&entries(cells, order, Coverage::Share(0.5), rule))
         };
         Some(match self {
             Self::Full => vec![0.0; count].into(),
@@ -111,6 +111,9 @@ impl FromStr for Pattern {
 
 #[cfg(test)]
 mod tests {
+    use tessera_kernels::blocks::Blocks;
+    use tessera_models::geometry::Grid;
+
     use super::*;
 
     /// 3 frames of 2 × 2 tokens; blocks of 2 queries and 2 keys, two to a frame.
@@ -119,7 +122,7 @@ mod tests {
     fn kept(pattern: Pattern, density: f32) -> Vec<String> {
         let blocks = Blocks::new(12, 12, 2, 2).unwrap();
         let order = Order::identity(12);
-        let entries = pattern.entries(GRID, blocks, &order).unwrap();
+        let entries = pattern.entries(Cells::all(GRID, blocks), &order).unwrap();
         let rows = entries.chunks(6);
         rows.map(|row| row.iter().map(|e| if *e <= density { '#' } else { '.' }).collect())
             .collect()

@@ -56,6 +56,51 @@ pub struct View<'a> {
     pub seed: u64,
 }
 
+/// The pairs of blocks of a clip, or an even sample of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cells {
+    /// The video tokens.
+    pub grid: Grid,
+    /// How tokens are cut into blocks.
+    pub blocks: Blocks,
+    /// 1 for every query block; n for each n-th, which will do for a density.
+    pub every: usize,
+}
+
+impl Cells {
+    /// All pairs.
+    pub fn all(grid: Grid, blocks: Blocks) -> Self {
+        Self { grid, blocks, every: 1 }
+    }
+
+    /// The query blocks.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = usize> + use<> {
+        (0..self.blocks.rows()).step_by(self.every.max(1))
+    }
+}
+
+/// A clip before any of its queries is known: what plans are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Outline<'a> {
+    /// Its tokens and blocks.
+    pub cells: Cells,
+    /// The raster token at each position: one order for all heads, or one a head.
+    pub orders: &'a [Order],
+    /// Heads of the model.
+    pub heads: usize,
+    /// The layer that is asked about.
+    pub layer: usize,
+}
+
+impl View<'_> {
+    /// What is known of the call without its operands.
+    pub fn outline(&self) -> Result<Outline<'_>> {
+        let View { blocks, grid, orders, site, .. } = *self;
+        let cells = Cells::all(grid, blocks);
+        Ok(Outline { cells, orders, heads: self.q.dim(1)?, layer: site.layer })
+    }
+}
+
 /// How much a policy shall keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Knob {
@@ -109,6 +154,18 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// the map for all. Layers in different orders never share one.
     fn owner(&self, site: Site, _layers: usize) -> Site {
         site
+    }
+
+    /// What the preset's rule selects, as a share of the dense work, before keeps and floor: for plans, where the rule alone
+    /// says so (shares of a row, static patterns). `None` where queries, keys or calibration decide; then the preset says
+    /// what it came to ([`super::registry::Defaults::measured_density`]).
+    fn density(&self, _outline: &Outline<'_>) -> Option<f64> {
+        None
+    }
+
+    /// Time of an estimate as a share of that of dense attention over as many tokens, for plans; 0 where nothing is estimated.
+    fn estimate_cost(&self, _tokens: usize) -> f64 {
+        0.0
     }
 
     /// Estimates one call.

@@ -57,9 +57,10 @@ pub struct Defaults {
     pub first_frame: bool,
     /// Part of a row's key blocks that is kept in full at least.
     pub least_full: f64,
-    /// Share of the dense work that the preset's selection comes to, as its source or a run of ours measured it. Plans
-    /// predict by it; nothing is chosen by it.
-    pub expected_density: f64,
+    /// Share of the dense work that the preset comes to, keeps and floor included, where no rule of the policy says it
+    /// ([`Policy::density`]): the mean over the sparse calls of one clip of the bundled model (256×256, 33 frames, 8 steps,
+    /// b0b9e32). Plans predict by it; nothing is chosen by it.
+    pub measured_density: Option<f64>,
 }
 
 impl Defaults {
@@ -75,7 +76,7 @@ impl Defaults {
         radius: 0,
         first_frame: false,
         least_full: 0.0,
-        expected_density: 0.2,
+        measured_density: None,
     };
 }
 

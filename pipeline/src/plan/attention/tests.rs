@@ -45,7 +45,7 @@ fn the_prediction_knows_the_density() {
         (attention.dense_work / (40.0 * 8.0 * 4.0 * 2304.0 * 2304.0 * 320.0) - 1.0).abs() < 1e-9
     );
     let work = |plan: &Plan| plan.phase(Phase::Denoise).unwrap().work;
-    let saved = (1.0 - attention.work_share) * attention.dense_work;
+    let saved = (1.0 - attention.work_share - attention.estimate_share) * attention.dense_work;
     assert!((work(&dense) - work(&plan) - saved).abs() < 1e-3 * saved);
     let with_layers = planned(&sparse(|request| {
         request.density = Some(0.2);
@@ -53,6 +53,64 @@ fn the_prediction_knows_the_density() {
     }));
     let share = with_layers.attention.unwrap().work_share;
     assert!((share - (1.0 - 0.75 * 0.5 * 0.8)).abs() < 1e-12);
+}
+
+#[test]
+fn the_prediction_knows_what_choosing_takes() {
+    let share = |method: &str, change: &dyn Fn(&mut Request)| {
+        let plan = planned(&sparse(|request| {
+            request.attention = Some(method.into());
+            change(request);
+        }));
+        plan.attention.unwrap().estimate_share
+    };
+    let is_near = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-4, "{got}");
+    // Three quarters of the steps are sparse, and an estimate takes 3.5 % of a dense call.
+    is_near(share("psa", &|_| ()), 0.75 * 0.0349);
+    is_near(share("psa", &|r| r.refresh = Some("never".into())), 0.0349 / 20.0);
+    is_near(share("psa", &|r| r.refresh = Some("5".into())), 3.0 * 0.0349 / 20.0);
+    is_near(share("psa", &|r| r.share_branches = Some(true)), 0.75 * 0.0349 / 2.0);
+    // One estimate, and 14 probes of 64 rows.
+    is_near(
+        share("psa", &|r| r.refresh = Some("adaptive:0.9".into())),
+        (0.0349 + 14.0 * 0.0218) / 20.0,
+    );
+    assert_eq!(share("sta", &|_| ()), 0.0);
+    // Of eight layers, 0, 1, 2 and 6 make maps.
+    is_near(share("delta", &|_| ()), 0.75 * 0.538 / 2.0);
+    let seconds = |refresh: &str| {
+        let plan = planned(&sparse(|request| {
+            request.attention = Some("adaspa".into());
+            request.refresh = Some(refresh.into());
+        }));
+        plan.phase(Phase::Denoise).unwrap().seconds
+    };
+    assert!(seconds("1") > seconds("never"), "exact searches take time");
+}
+
+#[test]
+fn the_prediction_knows_what_a_preset_comes_to() {
+    let density = |change: &dyn Fn(&mut Request)| {
+        let plan = planned(&sparse(|request| change(request)));
+        plan.attention.unwrap().expected_density
+    };
+    let method = |name: &'static str| move |r: &mut Request| r.attention = Some(name.into());
+    let is_near = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-3, "{got}");
+    // 7 of 36 blocks; and with a floor of 7 a 64th of the others.
+    is_near(density(&method("adaspa")), 7.0 / 36.0);
+    let floored = density(&|r| {
+        method("adaspa")(r);
+        r.floor = Some(7);
+    });
+    is_near(floored, 7.0 / 36.0 + 29.0 / 36.0 / 64.0);
+    assert_eq!(density(&method("minference")), 1.0, "100 blocks are all there are");
+    is_near(density(&method("vmoba")), (3.0 * 9.0 + 3.0 * 5.0 + 2.0 * 9.0) / 8.0 / 36.0);
+    // Of one latent frame, everything lies in the window.
+    let one_frame = density(&|r| {
+        method("sta")(r);
+        (r.frames, r.width, r.height) = (Some(1), Some(64), Some(64));
+    });
+    assert_eq!(one_frame, 1.0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tessera_models::attention::Sequence;
 use super::orders::Sight;
 use super::probabilities::each_row;
 use super::{MassMap, PatternFacts};
+use crate::sparsity::Cells;
 use crate::sparsity::geometry::{Entries, distance, level};
 use crate::sparsity::patterns::{Pattern, stripes};
 use crate::sparsity::probe::spread;
@@ -56,9 +57,8 @@ fn trials(fixed: &[(Pattern, Entries)], mass: &[f32], blocks: Blocks) -> Vec<Tri
 /// The entries of every pattern that is the same for all heads.
 pub(super) fn fixed(sequence: &Sequence, blocks: Blocks) -> Vec<(Pattern, Entries)> {
     let order = crate::sparsity::Arrangement::RASTER.order(sequence.grid);
-    let entries = |pattern: Pattern| {
-        Some((pattern, pattern.entries(sequence.grid, blocks, order.as_ref()?)?))
-    };
+    let cells = Cells::all(sequence.grid, blocks);
+    let entries = |pattern: Pattern| Some((pattern, pattern.entries(cells, order.as_ref()?)?));
     Pattern::ALL.into_iter().filter_map(entries).collect()
 }
 

@@ -2,6 +2,8 @@
 
 use tessera_kernels::order::{self, AxisOrder};
 
+use tessera_models::geometry::Grid;
+
 use super::*;
 use crate::sparsity::Arrangement;
 use crate::sparsity::policies::knob::stretched;
@@ -14,6 +16,10 @@ fn blocks(tokens: usize) -> Blocks {
     Blocks::new(tokens, tokens, 4, 2).unwrap()
 }
 
+fn cells(tokens: usize) -> Cells {
+    Cells::all(GRID, blocks(tokens))
+}
+
 fn near(query: &Token, key: &Token) -> f32 {
     query.raster.abs_diff(key.raster) as f32 / 16.0
 }
@@ -21,13 +27,13 @@ fn near(query: &Token, key: &Token) -> f32 {
 #[test]
 fn a_block_enters_with_the_share_of_its_pairs_that_is_asked_for() {
     let order = Order::identity(16);
-    let first = entries(GRID, blocks(16), &order, Coverage::Share(0.0), near);
+    let first = entries(cells(16), &order, Coverage::Share(0.0), near);
     // Row 0 holds queries 0..4: nearest pairs to the key blocks at 4, 6, … are 1, 3, … tokens apart.
     assert_eq!(first[..8], [0, 0, 1, 3, 5, 7, 9, 11].map(|d| d as f32 / 16.0));
     // The eight distances to keys 4 and 5 are 1 2 2 3 3 4 4 5; four of them are half.
-    let half = entries(GRID, blocks(16), &order, Coverage::Share(0.5), near);
+    let half = entries(cells(16), &order, Coverage::Share(0.5), near);
     assert_eq!(half[2], 3.0 / 16.0);
-    let all = entries(GRID, blocks(16), &order, Coverage::Share(1.0), near);
+    let all = entries(cells(16), &order, Coverage::Share(1.0), near);
     assert_eq!(all[2], 5.0 / 16.0);
     assert_eq!(all[8 + 2..8 + 4], [0.0, 0.0], "its own blocks");
 }
@@ -37,14 +43,14 @@ fn places_follow_the_order() {
     // With the frame fastest, positions 0 and 1 are the two frames of one place.
     let order = order::axes(volume(GRID), AxisOrder::Hwf);
     let frames = |query: &Token, key: &Token| query.place[0].abs_diff(key.place[0]) as f32;
-    let entries = entries(GRID, blocks(16), &order, Coverage::Share(1.0), frames);
+    let entries = entries(cells(16), &order, Coverage::Share(1.0), frames);
     assert!(entries[2..8].iter().all(|&entry| entry == 1.0), "every block holds both frames");
 }
 
 #[test]
 fn text_is_in_from_the_start() {
     // 16 video tokens and 3 of text: columns 8 and 9 and the last row hold text.
-    let entries = entries(GRID, blocks(19), &Order::identity(16), Coverage::Share(0.5), |_, _| 1.0);
+    let entries = entries(cells(19), &Order::identity(16), Coverage::Share(0.5), |_, _| 1.0);
     let row = |row: usize| &entries[row * 10..][..10];
     assert_eq!(row(0), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
     assert_eq!(row(4), [0.0; 10]);
@@ -81,7 +87,7 @@ fn a_sample_says_about_what_all_pairs_say() {
         far.unwrap_or(0) as f32 / 52.0
     };
     let order = order::gilbert(volume(grid));
-    let all = entries(grid, Blocks::of(tokens), &order, Coverage::Share(0.5), rule);
+    let all = entries(Cells::all(grid, Blocks::of(tokens)), &order, Coverage::Share(0.5), rule);
     let places: Vec<Token> = order
         .tokens()
         .iter()
@@ -120,6 +126,14 @@ fn knob_and_share_are_each_others_inverse() {
 }
 
 #[test]
+fn a_sample_of_rows_is_those_rows() {
+    let order = Order::identity(16);
+    let of = |every| entries(Cells { every, ..cells(16) }, &order, Coverage::Share(0.5), near);
+    let (all, some) = (of(1), of(3));
+    assert_eq!(some[..], [&all[..8], &all[24..]].concat()[..]);
+}
+
+#[test]
 fn entries_are_made_once_an_order() {
     let mut call = Call::new(GRID, 3, Arrangement::RASTER);
     call.blocks = blocks(16);
@@ -129,10 +143,11 @@ fn entries_are_made_once_an_order() {
     let made = std::cell::Cell::new(0);
     let make = |order: &Order| {
         made.set(made.get() + 1);
-        entries(GRID, blocks(16), order, Coverage::Share(0.5), near)
+        entries(cells(16), order, Coverage::Share(0.5), near)
     };
-    let maps = known.entries(&view, make);
-    assert_eq!(known.entries(&view, make).len(), 3);
+    let outline = view.outline().unwrap();
+    let maps = known.entries(&outline, make);
+    assert_eq!(known.entries(&outline, make).len(), 3);
     assert_eq!(made.get(), 2);
 
     let prepared = prepared(&view, maps.clone()).unwrap();

@@ -10,15 +10,15 @@ use std::borrow::Cow;
 
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
-use tessera_kernels::scores::{Mass, block_mass};
+use tessera_kernels::scores::{Estimator, Mass, block_mass};
 use tessera_kernels::select::top_k_rows;
 
-use super::knob::{by_scores, count, stretched};
+use super::knob::{by_scores, count, shared, stretched};
 use crate::Result;
 use crate::sparsity::policy::Needs;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -64,6 +64,14 @@ impl Policy for AdaSpa {
 
     fn needs(&self) -> Needs {
         Needs { lse: true, ..Needs::default() }
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(shared(1.0 - self.sparsity, outline.cells.blocks.columns()))
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::BlockMass.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

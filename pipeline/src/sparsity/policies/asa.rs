@@ -3,7 +3,7 @@
 //! Estimate: PSA's sampled maxima. Each row keeps the blocks before its running share reaches p, as many as the clamp
 //! allows. The knob stretches p and both ends of the clamp. Source: arXiv 2508.10774; methods.md §2.2.
 
-use tessera_kernels::scores::{Sampling, sampled_max};
+use tessera_kernels::scores::{Estimator, Sampling, sampled_max};
 use tessera_kernels::select::top_p;
 
 use super::knob::{by_scores, count, stretched};
@@ -22,13 +22,17 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "blade",
             source: "official code, Wan: p .95, 5 to 17 % of the blocks, no dense steps",
-            defaults: Defaults::PLAIN,
+            defaults: Defaults { measured_density: Some(0.17), ..Defaults::PLAIN },
             build: || Box::new(Asa { p: 0.95, clamp: [0.05, 0.17] }),
         },
         Preset {
             name: "training-free",
             source: "BLADE's training-free rows on the 8-step model, half of the blocks at most, first quarter of the steps dense",
-            defaults: Defaults { warmup: Span::Share(0.25), ..Defaults::PLAIN },
+            defaults: Defaults {
+                warmup: Span::Share(0.25),
+                measured_density: Some(0.44),
+                ..Defaults::PLAIN
+            },
             build: || Box::new(Asa { p: 0.95, clamp: [0.05, 0.5] }),
         },
     ],
@@ -45,6 +49,10 @@ struct Asa {
 impl Policy for Asa {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::Gilbert
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::SampledMax.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

@@ -5,14 +5,14 @@
 //! Source: arXiv 2510.09883, for decoding language models.
 
 use candle_core::Tensor;
-use tessera_kernels::scores::block_mass;
+use tessera_kernels::scores::{Estimator, block_mass};
 use tessera_kernels::select::top_k_rows;
 use tessera_models::attention::Site;
 
-use super::knob::{by_scores, count, stretched};
+use super::knob::{by_scores, count, shared, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -50,6 +50,14 @@ impl Policy for Delta {
             Some(past) => Site { layer: site.layer - past % self.every, ..site },
             None => site,
         }
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(shared(self.share, outline.cells.blocks.columns()))
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::BlockMass.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

@@ -9,10 +9,10 @@ use tessera_models::attention::Site;
 use super::sta::{TILE, everywhere, in_windows};
 use super::windows::Windows;
 use crate::Result;
-use crate::sparsity::geometry::{Known, prepared};
+use crate::sparsity::geometry::{Known, density, prepared};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -24,20 +24,20 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "18x24x24",
             source: "paper, HunyuanVideo: window 18×24×24, stride 16×8×8, 15 of 50 steps dense",
-            defaults: defaults(Span::Share(0.3), 0.13),
+            defaults: defaults(Span::Share(0.3)),
             build: || Box::new(Gna::new([0.6, 0.5, 0.3], [4, 2, 2])),
         },
         Preset {
             name: "30x40x40",
             source: "paper, HunyuanVideo: window 30×40×40, stride 1×32×8",
-            defaults: defaults(Span::Steps(0), 0.6),
+            defaults: defaults(Span::Steps(0)),
             build: || Box::new(Gna::new([1.0, 0.8334, 0.5], [1, 8, 2])),
         },
     ],
 };
 
-const fn defaults(warmup: Span, expected_density: f64) -> Defaults {
-    Defaults { warmup, expected_density, refresh: Refresh::Never, ..Defaults::PLAIN }
+const fn defaults(warmup: Span) -> Defaults {
+    Defaults { warmup, refresh: Refresh::Never, ..Defaults::PLAIN }
 }
 
 /// A window with strides.
@@ -62,8 +62,12 @@ impl Policy for Gna {
         everywhere(site)
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(density(&in_windows(self.windows, &self.known, outline)))
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, in_windows(self.windows, &self.known, view))
+        prepared(view, in_windows(self.windows, &self.known, &view.outline()?))
     }
 }
 

@@ -10,12 +10,12 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap, SKIPPED};
-use tessera_kernels::scores::mean_pool;
+use tessera_kernels::scores::{Estimator, mean_pool};
 
-use super::knob::{Kept, by_scores, count, stretched};
+use super::knob::{Kept, by_scores, count, shared, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -55,6 +55,16 @@ impl Policy for Hip {
         Arrangement::RASTER
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        let columns = outline.cells.blocks.columns();
+        let sink = sink(outline.cells.blocks) as f64 / columns as f64;
+        Some(1.0 - (1.0 - sink) * (1.0 - shared(self.kept.share(columns), columns)))
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::MeanPool.cost(tokens)
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let blocks = view.blocks;
         let columns = blocks.columns();
@@ -66,6 +76,11 @@ impl Policy for Hip {
     }
 }
 
+/// Key blocks at the start that everybody sees.
+fn sink(blocks: Blocks) -> usize {
+    SINK.div_ceil(blocks.key_block).min(blocks.columns())
+}
+
 /// Every row's `k` blocks and the sink.
 fn searched(scores: &Tensor, blocks: Blocks, k: usize) -> Result<LevelMap> {
     let (batch, heads, _, columns) = scores.dims4()?;
@@ -75,7 +90,7 @@ fn searched(scores: &Tensor, blocks: Blocks, k: usize) -> Result<LevelMap> {
         for block in search(scores, k) {
             levels[block] = FULL;
         }
-        levels[..SINK.div_ceil(blocks.key_block).min(columns)].fill(FULL);
+        levels[..sink(blocks)].fill(FULL);
     });
     Ok(LevelMap::from_vec(levels, (batch, heads), blocks)?)
 }

@@ -21,6 +21,11 @@ pub(super) fn count(share: f64, blocks: usize) -> usize {
     ((share * blocks as f64).round() as usize).clamp(1, blocks)
 }
 
+/// The share of a row that [`count`] makes of a share of its `blocks` blocks.
+pub(super) fn shared(share: f64, blocks: usize) -> f64 {
+    count(share, blocks) as f64 / blocks.max(1) as f64
+}
+
 /// How much of a row a preset keeps.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kept {

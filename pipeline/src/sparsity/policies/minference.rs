@@ -3,13 +3,13 @@
 //! Score scale·q̄ᵢ·k̄ⱼ; each row keeps min(k, n) blocks, or a share of them. The knob stretches that share of the row.
 //! Source: MInference's code; methods.md §2.15.
 
-use tessera_kernels::scores::mean_pool;
+use tessera_kernels::scores::{Estimator, mean_pool};
 use tessera_kernels::select::top_k_rows;
 
-use super::knob::{Kept, by_scores, count, stretched};
+use super::knob::{Kept, by_scores, count, shared, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -41,6 +41,15 @@ struct MInference {
 impl Policy for MInference {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::RASTER
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        let columns = outline.cells.blocks.columns();
+        Some(shared(self.kept.share(columns), columns))
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::MeanPool.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

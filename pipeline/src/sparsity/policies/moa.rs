@@ -14,7 +14,7 @@ use crate::sparsity::geometry::{distance, level};
 use crate::sparsity::policy::Needs;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Refresh;
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -25,7 +25,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "density-0.5",
         source: "paper: mean density 50 %",
-        defaults: Defaults { expected_density: 0.5, refresh: Refresh::Never, ..Defaults::PLAIN },
+        defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
         build: || Box::new(Moa { budget: 0.5 }),
     }],
 };
@@ -44,6 +44,10 @@ impl Policy for Moa {
 
     fn needs(&self) -> Needs {
         Needs { plan: true, ..Needs::default() }
+    }
+
+    fn density(&self, _outline: &Outline<'_>) -> Option<f64> {
+        Some(self.budget)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

@@ -14,7 +14,7 @@ use crate::sparsity::geometry::level;
 use crate::sparsity::policy::Needs;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::seed::mixed;
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -26,13 +26,13 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "density-0.5",
             source: "paper, CogVideoX-5B and Wan2.1, every step sparse",
-            defaults: Defaults { expected_density: 0.5, ..Defaults::PLAIN },
+            defaults: Defaults::PLAIN,
             build: || Box::new(Paro { share: 0.5 }),
         },
         Preset {
             name: "density-0.3",
             source: "paper, CogVideoX-5B and Wan2.1, every step sparse",
-            defaults: Defaults { expected_density: 0.3, ..Defaults::PLAIN },
+            defaults: Defaults::PLAIN,
             build: || Box::new(Paro { share: 0.3 }),
         },
     ],
@@ -51,6 +51,10 @@ impl Policy for Paro {
 
     fn needs(&self) -> Needs {
         Needs { plan: true, ..Needs::default() }
+    }
+
+    fn density(&self, _outline: &Outline<'_>) -> Option<f64> {
+        Some(self.share)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

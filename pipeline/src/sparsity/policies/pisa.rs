@@ -4,14 +4,14 @@
 //! 7, whose ln n and mean value are PISA's n·e^(q·k̄) and e^(q·k̄)·ΣV. The knob stretches the share. Source: arXiv
 //! 2602.01077; methods.md §2.16.
 
-use tessera_kernels::scores::mean_pool;
+use tessera_kernels::scores::{Estimator, mean_pool};
 use tessera_kernels::select::top_k_rows;
 
-use super::knob::{by_scores, count, stretched};
+use super::knob::{by_scores, count, shared, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Span;
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -53,6 +53,14 @@ struct Pisa {
 impl Policy for Pisa {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::RASTER
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(shared(self.share, outline.cells.blocks.columns()))
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::MeanPool.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

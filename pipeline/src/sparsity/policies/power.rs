@@ -6,15 +6,14 @@
 //! order that the attention works in. The knob: below the preset only every second and every fourth power, above it a wider
 //! window and the neighbours of the powers. Source: arXiv 2503.03588 §3.3 and its algorithm 1, for language models.
 
-use tessera_kernels::blocks::Blocks;
 use tessera_models::attention::Site;
 
 use super::sta::everywhere;
 use crate::Result;
-use crate::sparsity::geometry::{Entries, distance, knob_at, prepared};
+use crate::sparsity::geometry::{Entries, density, distance, knob_at, prepared};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Refresh;
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Cells, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -25,7 +24,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "paper",
         source: "paper, Qwen2-7B at 32K tokens: 5 window blocks, 1 sink block",
-        defaults: Defaults { expected_density: 0.04, refresh: Refresh::Never, ..Defaults::PLAIN },
+        defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
         build: || Box::new(Power { radius: 2 }),
     }],
 };
@@ -38,7 +37,8 @@ struct Power {
 }
 
 impl Power {
-    fn entries(&self, blocks: Blocks) -> Entries {
+    fn entries(&self, cells: Cells) -> Entries {
+        let blocks = cells.blocks;
         let columns = blocks.columns();
         let share = |count: usize| count as f32 / columns as f32;
         let entry = |distance: usize| {
@@ -57,8 +57,7 @@ impl Power {
             });
             powers[0].min(powers[1]).min(window)
         };
-        let place = |place: usize| (place / columns, place % columns);
-        let all = (0..blocks.rows() * columns).map(place);
+        let all = cells.rows().flat_map(|row| (0..columns).map(move |column| (row, column)));
         let sink = |column: usize| column == 0;
         all.map(
             |(row, column)| {
@@ -78,13 +77,18 @@ impl Policy for Power {
         everywhere(site)
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(density(&[self.entries(outline.cells)]))
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, vec![self.entries(view.blocks)])
+        prepared(view, vec![self.entries(view.outline()?.cells)])
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tessera_kernels::blocks::Blocks;
     use tessera_models::geometry::Grid;
 
     use super::*;
@@ -98,10 +102,13 @@ mod tests {
         }
     }
 
+    fn cells(tokens: usize) -> Cells {
+        Cells::all(Grid { frames: 1, rows: 1, cols: tokens }, Blocks::of(tokens))
+    }
+
     #[test]
     fn powers_by_hand() {
-        let blocks = Blocks::of(64 * 24);
-        let entries = Power { radius: 1 }.entries(blocks);
+        let entries = Power { radius: 1 }.entries(cells(64 * 24));
         let row = |keep: f32| -> String {
             entries[4 * 24..5 * 24].iter().map(|e| if *e <= keep { '#' } else { '.' }).collect()
         };
@@ -114,8 +121,7 @@ mod tests {
 
     #[test]
     fn every_block_hears_of_every_other_in_a_few_layers() {
-        let blocks = Blocks::of(64 * 64);
-        let entries = Power { radius: 0 }.entries(blocks);
+        let entries = Power { radius: 0 }.entries(cells(64 * 64));
         let sees = |row: usize, column: usize| entries[row * 64 + column] <= 0.5;
         let mut heard: Vec<Vec<bool>> =
             (0..64).map(|block| (0..64).map(|other| other == block).collect()).collect();

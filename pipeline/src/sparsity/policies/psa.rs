@@ -9,14 +9,14 @@
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap};
-use tessera_kernels::scores::{Sampling, group_cosine, sampled_max};
+use tessera_kernels::scores::{Estimator, Sampling, group_cosine, sampled_max};
 use tessera_kernels::select;
 
 use super::knob::{by_scores, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Span;
-use crate::sparsity::{Arrangement, Knob, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Knob, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -28,13 +28,13 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "wan2.1-14b",
             source: "official code, Wan2.1-14B: thresholds, 15 of 50 steps dense",
-            defaults: SHARE,
+            defaults: measured(0.23),
             build: || thresholds([0.4, 0.5, 0.6, 0.8], None),
         },
         Preset {
             name: "wan2.1-1.3b",
             source: "official code, Wan2.1-1.3B balanced: thresholds and cosine cap",
-            defaults: SHARE,
+            defaults: measured(0.27),
             build: || thresholds([0.5, 0.6, 0.7, 0.8], VIDEO_CAP),
         },
         Preset {
@@ -46,13 +46,13 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "wan2.2-a14b",
             source: "official code, Wan2.2-A14B: thresholds, 12 of 40 steps dense",
-            defaults: SHARE,
+            defaults: measured(0.26),
             build: || thresholds([0.5, 0.6, 0.6, 0.8], None),
         },
         Preset {
             name: "wan2.2-5b",
             source: "official code, Wan2.2-5B: thresholds",
-            defaults: SHARE,
+            defaults: measured(0.31),
             build: || thresholds([0.6, 0.7, 0.7, 0.8], None),
         },
         Preset {
@@ -82,7 +82,11 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "model-path",
             source: "official code, AttentionConfig's default: quotas and cosine cap, 12 dense steps (taken as of 50, which it does not say)",
-            defaults: Defaults { warmup: Span::Share(0.24), ..Defaults::PLAIN },
+            defaults: Defaults {
+                warmup: Span::Share(0.24),
+                measured_density: Some(0.17),
+                ..Defaults::PLAIN
+            },
             build: || quotas([0.05, 0.15, 0.25, 0.50], VIDEO_CAP, Arrangement::RASTER),
         },
     ],
@@ -90,6 +94,10 @@ pub(super) const METHOD: Method = Method {
 
 /// 15 of 50 steps, and 12 of 40, are dense.
 const SHARE: Defaults = Defaults { warmup: Span::Share(0.3), ..Defaults::PLAIN };
+/// What a run came to, where no rule says it.
+const fn measured(density: f64) -> Defaults {
+    Defaults { measured_density: Some(density), ..SHARE }
+}
 /// The cosine cap for video generation.
 const VIDEO_CAP: Option<[f32; 3]> = Some([0.70, 0.65, 0.60]);
 
@@ -124,6 +132,24 @@ impl Policy for Psa {
         self.order
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        if matches!(self.selector, Selector::Thresholds) || self.cap.is_some() {
+            return None;
+        }
+        let columns = outline.cells.blocks.columns() as f64;
+        let (mut before, mut work) = (0.0, 0.0);
+        for (level, end) in self.ends(outline.cells.blocks, Knob::Preset) {
+            let end = (columns * end).floor();
+            work += (end - before) / f64::from(1 << (level - FULL));
+            before = end;
+        }
+        Some(work / columns)
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::SampledMax.cost(tokens)
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let blocks = view.blocks;
         let sampling = Sampling::quarter(blocks, view.seed);
@@ -140,9 +166,19 @@ impl Policy for Psa {
 }
 
 impl Psa {
+    /// Levels and where they end; a quota is at least one block of a row, however few it has.
+    fn ends(&self, blocks: Blocks, knob: Knob) -> Vec<(u8, f64)> {
+        let least = match self.selector {
+            Selector::Thresholds => 0.0,
+            // A quota is rounded down.
+            Selector::Quotas => (1.0 + 1e-9) / blocks.columns() as f64,
+        };
+        let end = |end: f64| stretched(end, knob).max(least).min(1.0);
+        (FULL..).zip(self.ends.map(end)).collect()
+    }
+
     fn select(&self, scores: &Tensor, blocks: Blocks, knob: Knob) -> Result<LevelMap> {
-        let ends = self.ends.map(|end| stretched(end, knob));
-        let levels: Vec<(u8, f64)> = (FULL..).zip(ends).collect();
+        let levels = self.ends(blocks, knob);
         Ok(match self.selector {
             Selector::Thresholds => {
                 let least = (0.06 * blocks.columns() as f64) as usize + 1;

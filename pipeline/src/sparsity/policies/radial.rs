@@ -11,10 +11,12 @@ use tessera_models::geometry::Grid;
 
 use super::sta::everywhere;
 use crate::Result;
-use crate::sparsity::geometry::{Coverage, Known, Token, entries, knob_at, prepared};
+use crate::sparsity::geometry::{
+    Coverage, Entries, Known, Token, density, entries, knob_at, prepared,
+};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// Where the official code begins to leave frames out, whatever its blocks.
 const THIN: f32 = 128.0;
@@ -29,30 +31,29 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "wan2.1-14b",
             source: "official code, Wan2.1-14B 768×1280×69: 12 of 50 steps and the first layer dense",
-            defaults: defaults(0.24, &[0], 0.25),
+            defaults: defaults(0.24, &[0]),
             build: || Box::new(Radial::new(0.2, 0.5)),
         },
         Preset {
             name: "wan2.2",
             source: "official code, Wan2.2-A14B: 11 of 40 steps and the first layer dense",
-            defaults: defaults(0.275, &[0], 0.36),
+            defaults: defaults(0.275, &[0]),
             build: || Box::new(Radial::new(0.8, 0.5)),
         },
         Preset {
             name: "hunyuan",
             source: "official code, HunyuanVideo, 117 frames: 12 of 50 steps dense",
-            defaults: defaults(0.24, &[], 0.41),
+            defaults: defaults(0.24, &[]),
             build: || Box::new(Radial::new(0.95, 1.0)),
         },
     ],
 };
 
-const fn defaults(warmup: f64, dense_layers: &'static [usize], expected_density: f64) -> Defaults {
+const fn defaults(warmup: f64, dense_layers: &'static [usize]) -> Defaults {
     Defaults {
         warmup: Span::Share(warmup),
         dense_layers,
         first_frame: true,
-        expected_density,
         refresh: Refresh::Never,
         ..Defaults::PLAIN
     }
@@ -70,6 +71,13 @@ struct Radial {
 impl Radial {
     fn new(decay: f32, next: f32) -> Self {
         Self { decay, next, known: Known::default() }
+    }
+
+    /// The entries in each order of a clip.
+    fn entries(&self, outline: &Outline<'_>) -> Vec<Entries> {
+        let Outline { cells, .. } = *outline;
+        let rule = self.rule(cells.grid, cells.blocks.key_block);
+        self.known.entries(outline, |order| entries(cells, order, Coverage::Columns, &rule))
     }
 
     /// The rule for a clip in key blocks of `block` tokens.
@@ -122,10 +130,12 @@ impl Policy for Radial {
         everywhere(site)
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(density(&self.entries(outline)))
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        let rule = self.rule(view.grid, view.blocks.key_block);
-        let of = |order: &_| entries(view.grid, view.blocks, order, Coverage::Columns, &rule);
-        prepared(view, self.known.entries(view, of))
+        prepared(view, self.entries(&view.outline()?))
     }
 }
 

@@ -5,15 +5,14 @@
 //! window and brings blocks in by bit-reversed phase, so that at each power of two the blocks are a regular stride. Source:
 //! arXiv 2407.17678 and its code (`get_sparse_attn_mask`), for language models.
 
-use tessera_kernels::blocks::Blocks;
 use tessera_models::attention::Site;
 
 use super::sta::everywhere;
 use crate::Result;
-use crate::sparsity::geometry::{Entries, distance, knob_at, prepared};
+use crate::sparsity::geometry::{Entries, density, distance, knob_at, prepared};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Refresh;
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Cells, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -24,7 +23,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "code",
         source: "official code's defaults: blocks of 64, 4 local blocks, stride 4",
-        defaults: Defaults { expected_density: 0.26, refresh: Refresh::Never, ..Defaults::PLAIN },
+        defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
         build: || Box::new(S2 { radius: 1, stride: 4 }),
     }],
 };
@@ -39,19 +38,29 @@ struct S2 {
 }
 
 impl S2 {
-    fn entries(&self, blocks: Blocks, head: usize, heads: usize) -> Entries {
+    /// The entries of all heads.
+    fn maps(&self, cells: Cells, heads: usize) -> Vec<Entries> {
+        (0..heads).map(|head| self.entries(cells, head, heads)).collect()
+    }
+
+    fn entries(&self, cells: Cells, head: usize, heads: usize) -> Entries {
+        let blocks = cells.blocks;
         let columns = blocks.columns();
         let share = |count: usize| count as f32 / columns as f32;
         let offset = head * (self.stride / heads).max(1);
         let cycle = columns.next_power_of_two().max(self.stride);
-        let entry = |row: usize, column: usize| {
+        let entry = |(row, column): (usize, usize)| {
             let window = knob_at(share(distance(blocks, row, column)), share(self.radius));
             let phase = reversed((column + offset) % cycle, cycle);
             // Blocks of phase p are in from the share (p + 1)/cycle on: up to 1/stride they are that stride.
             let strided = knob_at((phase + 1) as f32 / cycle as f32, 1.0 / self.stride as f32);
             window.min(strided)
         };
-        (0..blocks.rows() * columns).map(|place| entry(place / columns, place % columns)).collect()
+        cells
+            .rows()
+            .flat_map(|row| (0..columns).map(move |column| (row, column)))
+            .map(entry)
+            .collect()
     }
 }
 
@@ -72,14 +81,19 @@ impl Policy for S2 {
         everywhere(site)
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(density(&self.maps(outline.cells, outline.heads)))
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        let heads = view.q.dim(1)?;
-        prepared(view, (0..heads).map(|head| self.entries(view.blocks, head, heads)).collect())
+        let Outline { cells, heads, .. } = view.outline()?;
+        prepared(view, self.maps(cells, heads))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tessera_kernels::blocks::Blocks;
     use tessera_models::geometry::Grid;
 
     use super::*;
@@ -97,9 +111,10 @@ mod tests {
 
     #[test]
     fn strides_by_hand() {
-        let blocks = Blocks::of(64 * 16);
+        let grid = Grid { frames: 1, rows: 1, cols: 64 * 16 };
+        let cells = Cells::all(grid, Blocks::of(grid.tokens()));
         let row = |head: usize, heads: usize, stride: usize, keep: f32| -> String {
-            let entries = S2 { radius: 1, stride }.entries(blocks, head, heads);
+            let entries = S2 { radius: 1, stride }.entries(cells, head, heads);
             entries[..16].iter().map(|entry| if *entry <= keep { '#' } else { '.' }).collect()
         };
         // Row 0: its own blocks 0 and 1 and its neighbour 2, then every fourth.

@@ -10,7 +10,7 @@ use std::f64::consts::LOG2_E;
 use candle_core::{D, DType, Tensor};
 use tessera_kernels::levels::FULL;
 use tessera_kernels::pool;
-use tessera_kernels::scores::{mean_pool, row_moments};
+use tessera_kernels::scores::{Estimator, mean_pool, row_moments};
 use tessera_kernels::select::mean_sigma;
 
 use super::knob::by_scores;
@@ -29,37 +29,47 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "wan2.1-14b",
             source: "sol-engine: τ calibrated to 15 % on Wan2.1-14B 720p; 10 of 50 steps and layer 0 dense",
-            defaults: WAN,
+            defaults: Defaults { measured_density: Some(0.22), ..WAN },
             build: || Box::new(Sol { tau: Tau::Fixed(1.502), sigma: Sigma::Diagonal }),
         },
         Preset {
             name: "exact-sigma",
             source: "as wan2.1-14b, with σ from the full second moment",
-            defaults: WAN,
+            defaults: Defaults { measured_density: Some(0.16), ..WAN },
             build: || Box::new(Sol { tau: Tau::Fixed(1.502), sigma: Sigma::Exact }),
         },
         Preset {
             name: "comfyui",
             source: "ComfyUI's block sparse attention node: τ 1.3, the first fifth of the steps dense",
-            defaults: Defaults { dense_layers: &[], ..WAN },
+            defaults: Defaults { dense_layers: &[], measured_density: Some(0.25), ..WAN },
             build: || Box::new(Sol { tau: Tau::Fixed(1.3), sigma: Sigma::Diagonal }),
         },
         Preset {
             name: "wan2gp",
             source: "Wan2GP: τ falls from 1.3 to .8 over the run",
-            defaults: WAN,
+            defaults: Defaults { measured_density: Some(0.3), ..WAN },
             build: || Box::new(Sol { tau: Tau::Falling(1.3, 0.8), sigma: Sigma::Diagonal }),
         },
         Preset {
             name: "ltx-2.5",
             source: "sol-engine, LTX-2.5's second stage: τ 1, 1.25, 1.5, a third of the steps each",
-            defaults: Defaults { warmup: Span::Steps(0), dense_layers: &[], ..WAN },
+            defaults: Defaults {
+                warmup: Span::Steps(0),
+                dense_layers: &[],
+                measured_density: Some(0.26),
+                ..WAN
+            },
             build: || Box::new(Sol { tau: Tau::Stages([1.0, 1.25, 1.5]), sigma: Sigma::Diagonal }),
         },
         Preset {
             name: "h3",
             source: "sol-engine's schedule for H3 (10 dense steps of about 50, two dense layers) with τ 1, as measured in comfy-kitchen#179",
-            defaults: Defaults { warmup: Span::Share(0.2), dense_layers: &[0, 1], ..WAN },
+            defaults: Defaults {
+                warmup: Span::Share(0.2),
+                dense_layers: &[0, 1],
+                measured_density: Some(0.3),
+                ..WAN
+            },
             build: || Box::new(Sol { tau: Tau::Fixed(1.0), sigma: Sigma::Diagonal }),
         },
     ],
@@ -114,6 +124,10 @@ struct Sol {
 impl Policy for Sol {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::Morton
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::MeanPool.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

@@ -9,7 +9,7 @@
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap};
-use tessera_kernels::scores::{mean_pool, row_softmax, self_similarity};
+use tessera_kernels::scores::{Estimator, mean_pool, row_softmax, self_similarity};
 use tessera_kernels::select::{top_k_rows, top_p};
 
 use super::knob::{by_scores, count, stretched};
@@ -27,13 +27,13 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "topk",
             source: "official code, top-k interface: half of the blocks, similarity above −.1",
-            defaults: Defaults::PLAIN,
+            defaults: Defaults { measured_density: Some(0.5), ..Defaults::PLAIN },
             build: || Box::new(Sparge { rule: Rule::TopK(0.5), similar: -0.1 }),
         },
         Preset {
             name: "cdf",
             source: "official code, CDF interface: .98 of the softmax, similarity above .6",
-            defaults: Defaults::PLAIN,
+            defaults: Defaults { measured_density: Some(0.98), ..Defaults::PLAIN },
             build: || Box::new(Sparge { rule: Rule::Cdf(0.98), similar: 0.6 }),
         },
     ],
@@ -66,6 +66,10 @@ struct Blockwise {
 impl Policy for Sparge {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::Gilbert
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::SelfSimilarity.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

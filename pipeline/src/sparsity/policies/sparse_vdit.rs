@@ -14,7 +14,7 @@ use crate::sparsity::patterns::{Pattern, stripes};
 use crate::sparsity::policy::Needs;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -30,6 +30,7 @@ pub(super) const METHOD: Method = Method {
                 warmup: Span::Share(0.2),
                 dense_layers: &[0, 1],
                 refresh: Refresh::Never,
+                measured_density: Some(0.14),
                 ..Defaults::PLAIN
             },
             build: || Box::new(SparseVDiT::new(0.5)),
@@ -37,7 +38,11 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "cogvideox1.5",
             source: "paper, λ = 0.5; nothing dense",
-            defaults: Defaults { refresh: Refresh::Never, ..Defaults::PLAIN },
+            defaults: Defaults {
+                refresh: Refresh::Never,
+                measured_density: Some(0.17),
+                ..Defaults::PLAIN
+            },
             build: || Box::new(SparseVDiT::new(0.5)),
         },
     ],
@@ -56,13 +61,18 @@ impl SparseVDiT {
     }
 
     /// The entries of one head's pattern.
-    fn entries(&self, view: &View<'_>, head: &HeadPlan, pattern: Pattern, order: usize) -> Entries {
+    fn entries(
+        &self,
+        outline: &Outline<'_>,
+        head: &HeadPlan,
+        pattern: Pattern,
+        order: usize,
+    ) -> Entries {
         if pattern == Pattern::Stripes {
-            return stripes(&head.stripes, view.blocks.rows());
+            return stripes(&head.stripes, outline.cells.blocks.rows());
         }
-        let mut all = self.known[pattern as usize].entries(view, |order| {
-            pattern.entries(view.grid, view.blocks, order).unwrap_or_default()
-        });
+        let mut all = self.known[pattern as usize]
+            .entries(outline, |order| pattern.entries(outline.cells, order).unwrap_or_default());
         all.swap_remove(order)
     }
 }
@@ -92,7 +102,7 @@ impl Policy for SparseVDiT {
         let choices: Vec<Vec<Choice>> =
             heads.iter().map(|head| head.patterns.iter().map(choice).collect()).collect();
         let frontier = Frontier::new(choices);
-        let columns = view.blocks.columns();
+        let (columns, outline) = (view.blocks.columns(), view.outline()?);
         Ok(Prepared {
             scores: None,
             lse: None,
@@ -107,7 +117,7 @@ impl Policy for SparseVDiT {
                         planned::wrong(&format!("patterns of this program: {expected}"), "another")
                     })?;
                     let order = index % view.orders.len();
-                    maps.push((self.entries(view, head, pattern, order), facts.keep));
+                    maps.push((self.entries(&outline, head, pattern, order), facts.keep));
                 }
                 planned::map(view, |head, row, column| {
                     let (entries, keep) = &maps[head];

@@ -3,7 +3,7 @@
 //! Mass M(i, j) as in AdaSpa, found at the first step that is not dense; each row keeps ⌊n·select⌋ + 1 of its n video
 //! blocks, whatever the text gets. The knob stretches `select`. Source: methods.md §2.15.
 
-use tessera_kernels::scores::{Mass, block_mass};
+use tessera_kernels::scores::{Estimator, Mass, block_mass};
 use tessera_kernels::select::top_k_rows;
 
 use super::knob::{by_scores, stretched};
@@ -11,7 +11,7 @@ use super::video::{with_text, without_text};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Knob, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -44,9 +44,25 @@ struct SparseD {
     select: f64,
 }
 
+impl SparseD {
+    /// Of a row's `columns` video blocks.
+    fn kept(&self, columns: usize, knob: Knob) -> usize {
+        ((columns as f64 * stretched(self.select, knob)) as usize + 1).min(columns)
+    }
+}
+
 impl Policy for SparseD {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::RASTER
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        let columns = outline.cells.grid.tokens().div_ceil(outline.cells.blocks.key_block);
+        Some(self.kept(columns, Knob::Preset) as f64 / columns as f64)
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::BlockMass.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
@@ -55,8 +71,8 @@ impl Policy for SparseD {
         let video = without_text(&mass, view)?;
         let columns = view.grid.tokens().div_ceil(blocks.key_block);
         let prepared = by_scores(mass, move |_, knob| {
-            let k = (columns as f64 * stretched(self.select, knob)) as usize + 1;
-            with_text(&top_k_rows(&video, blocks, &[k.min(columns)])?, view)
+            let kept = self.kept(columns, knob);
+            with_text(&top_k_rows(&video, blocks, &[kept])?, view)
         });
         Ok(Prepared { lse: Some(lse), ..prepared })
     }

@@ -7,10 +7,10 @@ use tessera_models::attention::{Branch, Site};
 
 use super::windows::Windows;
 use crate::Result;
-use crate::sparsity::geometry::{Coverage, Entries, Known, entries, prepared};
+use crate::sparsity::geometry::{Coverage, Entries, Known, density, entries, prepared};
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// Tokens of a tile.
 pub(super) const TILE: [usize; 3] = [4, 4, 4];
@@ -25,20 +25,20 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "18x24x24",
             source: "paper, HunyuanVideo: 9 % of the tiles; 12 of 50 steps dense",
-            defaults: defaults(Span::Share(0.24), 0.13),
+            defaults: defaults(Span::Share(0.24)),
             build: || Box::new(Sta::new([0.6, 0.5, 0.3])),
         },
         Preset {
             name: "30x40x40",
             source: "paper, HunyuanVideo, not trained: 42 % of the tiles",
-            defaults: defaults(Span::Steps(0), 0.54),
+            defaults: defaults(Span::Steps(0)),
             build: || Box::new(Sta::new([1.0, 0.8334, 0.5])),
         },
     ],
 };
 
-const fn defaults(warmup: Span, expected_density: f64) -> Defaults {
-    Defaults { warmup, expected_density, refresh: Refresh::Never, ..Defaults::PLAIN }
+const fn defaults(warmup: Span) -> Defaults {
+    Defaults { warmup, refresh: Refresh::Never, ..Defaults::PLAIN }
 }
 
 /// A window.
@@ -63,8 +63,12 @@ impl Policy for Sta {
         everywhere(site)
     }
 
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        Some(density(&in_windows(self.windows, &self.known, outline)))
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, in_windows(self.windows, &self.known, view))
+        prepared(view, in_windows(self.windows, &self.known, &view.outline()?))
     }
 }
 
@@ -73,11 +77,12 @@ pub(super) fn everywhere(site: Site) -> Site {
     Site { layer: 0, branch: Branch::Cond, ..site }
 }
 
-/// The entries of a window in each order of a call.
-pub(super) fn in_windows(windows: Windows, known: &Known, view: &View<'_>) -> Vec<Entries> {
+/// The entries of a window in each order of a clip.
+pub(super) fn in_windows(windows: Windows, known: &Known, outline: &Outline<'_>) -> Vec<Entries> {
     // A query block is two tiles: half of its pairs are all pairs of one of them.
-    known.entries(view, |order| {
-        entries(view.grid, view.blocks, order, Coverage::Share(0.5), windows.rule(view.grid))
+    known.entries(outline, |order| {
+        let rule = windows.rule(outline.cells.grid);
+        entries(outline.cells, order, Coverage::Share(0.5), rule)
     })
 }
 

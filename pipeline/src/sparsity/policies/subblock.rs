@@ -4,14 +4,14 @@
 //! in the preset and to whole blocks under the knob, which stretches 1 − sparsity. Source: sglang#34148, #34680 (MiniMax
 //! H3); methods.md §2.16.
 
-use tessera_kernels::scores::sub_block;
+use tessera_kernels::scores::{Estimator, sub_block};
 use tessera_kernels::select::top_k_rows;
 
 use super::knob::{by_scores, count, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Span;
-use crate::sparsity::{Arrangement, Knob, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Knob, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -49,6 +49,15 @@ struct SubBlock {
 impl Policy for SubBlock {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::RASTER
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        let columns = outline.cells.blocks.columns();
+        Some(self.kept(columns, Knob::Preset) as f64 / columns as f64)
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::SubBlock.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

@@ -84,6 +84,26 @@ fn density_never_falls_as_the_knob_grows() {
     }
 }
 
+/// A plan must know what a preset comes to, by its rule or because it was measured, and a rule must tell the truth.
+#[test]
+fn rules_say_what_they_select() {
+    for case in [Case::new([3, 9, 14], 0), Case::new([9, 16, 16], 0)] {
+        let view = case.view();
+        let outline = view.outline().unwrap();
+        for method in METHODS {
+            for preset in method.presets {
+                let (name, policy) = (format!("{} {}", method.name, preset.name), (preset.build)());
+                let (told, measured) = (policy.density(&outline), preset.defaults.measured_density);
+                assert!(told.is_some() != measured.is_some(), "{name}: {told:?} and {measured:?}");
+                let Some(told) = told.filter(|_| !policy.needs().plan) else { continue };
+                let prepared = policy.prepare(&view).unwrap();
+                let got = (prepared.select)(Knob::Preset).unwrap().density().unwrap().nominal;
+                assert!((told - got).abs() < 0.02, "{name}: {told} told, {got} selected");
+            }
+        }
+    }
+}
+
 #[test]
 fn equal_calls_get_equal_maps() {
     let case = Case::new([3, 9, 14], 20);

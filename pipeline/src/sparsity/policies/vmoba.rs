@@ -9,13 +9,13 @@ use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::LevelMap;
 use tessera_kernels::order::AxisOrder;
-use tessera_kernels::scores::mean_pool;
+use tessera_kernels::scores::{Estimator, mean_pool};
 use tessera_kernels::select::{top_k_head, top_k_rows};
 
-use super::knob::{by_scores, count, stretched};
+use super::knob::{by_scores, count, shared, stretched};
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
-use crate::sparsity::{Arrangement, Knob, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Knob, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -33,7 +33,7 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "global",
             source: "the paper's default for training: τ .25 over a whole head",
-            defaults: DEFAULTS,
+            defaults: Defaults { measured_density: Some(0.14), ..DEFAULTS },
             build: || Box::new(VMoba { rule: Rule::Global(0.25) }),
         },
     ],
@@ -61,6 +61,19 @@ impl Policy for VMoba {
             1 => Arrangement::Axis(AxisOrder::Hwf),
             _ => Arrangement::Tiles([4, 4, 4]),
         }
+    }
+
+    fn density(&self, outline: &Outline<'_>) -> Option<f64> {
+        match self.rule {
+            Rule::Local(shares) => {
+                Some(shared(shares[outline.layer % 3], outline.cells.blocks.columns()))
+            }
+            Rule::Global(_) => None,
+        }
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::MeanPool.cost(tokens)
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
