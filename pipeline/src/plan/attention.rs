@@ -15,10 +15,10 @@ use tessera_models::geometry::Grid;
 
 use super::Settled;
 use super::memory::bytes;
-use crate::Result;
 use crate::attention::{Resolved, Subject, resolve};
 use crate::request::Request;
 use crate::sparsity::{Arrangement, options};
+use crate::{Error, Result};
 use forecast::Forecast;
 
 /// The sparse attention of a plan.
@@ -72,22 +72,25 @@ pub struct PlannedAttention {
 }
 
 impl PlannedAttention {
-    /// What was resolved, over a clip of `sequence` with or without guidance; `dense_work` are the FLOPs of all
+    /// What was resolved, or why its cache cannot be, over a clip of `sequence` with or without guidance; `dense_work` are the FLOPs of all
     /// self-attention if it were dense, `width` and `dtype` those of the operands.
     pub(super) fn new(
         resolved: &Resolved,
         (sequence, is_guided): (&Sequence, bool),
         (width, dtype): (usize, DType),
         dense_work: f64,
-    ) -> Self {
+    ) -> Result<Self> {
         let Resolved { options, schedule, least_density, .. } = resolved;
         let blocks = Blocks::of(sequence.tokens());
         let sparse = schedule.sparse();
         let forecast = Forecast::new(resolved, sequence, is_guided);
+        if let Some(problem) = forecast.cache_problem() {
+            return Err(Error::Settings(vec![problem]));
+        }
         let expected_density = forecast.density();
         let first = options.arrangement(0);
         let is_one = (1..sequence.layers).all(|layer| options.arrangement(layer) == first);
-        Self {
+        Ok(Self {
             method: options.method.name.into(),
             preset: options.preset.name.into(),
             source: options.preset.source.into(),
@@ -115,7 +118,7 @@ impl PlannedAttention {
                 dtype,
                 is_one && first != Arrangement::Calibrated,
             ),
-        }
+        })
     }
 
     /// Work and choosing together, as a share of the dense work.
@@ -159,10 +162,10 @@ pub(super) fn planned(
     let resolved = resolve(request, &Subject { fingerprint, sequence, sigmas })?;
     let dense = tessera_models::cost::forward_work(config, grid, 1).self_attention * forwards;
     let operands = (config.width(), settled.dtype);
-    Ok(resolved.map(|resolved| {
-        let clip = (&sequence, settled.is_guided());
-        PlannedAttention::new(&resolved, clip, operands, dense as f64)
-    }))
+    let clip = (&sequence, settled.is_guided());
+    let planned =
+        |resolved: Resolved| PlannedAttention::new(&resolved, clip, operands, dense as f64);
+    resolved.map(planned).transpose()
 }
 
 /// What to say of sparse settings beside dense attention.

@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Setting] = &[
         "floor",
         Kind::Int { min: 0, max: DEEPEST as u64, step: 1 },
         BY_PRESET,
-        "Level of blocks that were not selected: 0 leaves them out, 7 keeps the mean of each. Nothing is seen coarser than it.",
+        "Level of blocks that were not selected: 0 leaves them out, 7 keeps the mean of each. Nothing is seen coarser than it; other than 0 it is one of the levels.",
     ),
     row(
         "bias",

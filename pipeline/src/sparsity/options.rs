@@ -143,6 +143,10 @@ impl Options {
             })
         };
         let options: Self = options().map_err(one)?;
+        if options.levels.nearest(options.floor) != options.floor {
+            let expected = format!("0 or one of the levels {}", options.levels);
+            return Err(one(Problem::new("floor", expected, options.floor)));
+        }
         if options.plan.is_none() && options.needs_plan() {
             return Err(one(Problem::new(
                 "plan",

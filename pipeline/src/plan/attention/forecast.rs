@@ -7,6 +7,7 @@ use tessera_kernels::scores::Estimator;
 use tessera_models::attention::{Branch, Sequence, Site};
 
 use crate::attention::Resolved;
+use crate::settings::Problem;
 use crate::sparsity::{Cells, Outline, Policy};
 
 /// Query blocks that are looked at for a density: static patterns of a whole clip take a second to make.
@@ -102,13 +103,32 @@ impl<'a> Forecast<'a> {
         self.sparse_part() * self.owners as f64 * a_map / calls
     }
 
-    /// Bytes of everything that the run would keep if there were room: maps at four bits a block, log-sum-exps.
+    /// Bytes of everything that the run would keep if there were room: maps and log-sum-exps.
     pub(super) fn cache_bytes(&self) -> u64 {
-        let maps = if self.resolved.schedule.keeps_maps() { self.owners } else { self.shared };
-        let (blocks, Sequence { heads, .. }) = (self.blocks(), *self.sequence);
-        let map = (heads * blocks.rows() * blocks.columns()).div_ceil(2);
+        let Sequence { heads, .. } = *self.sequence;
         let lse = if self.policy.needs().lse { 4 * heads * self.sequence.tokens() } else { 0 };
-        (maps * map + self.sites * lse) as u64
+        self.maps() * self.map_bytes() + (self.sites * lse) as u64
+    }
+
+    /// What is wrong with a bound that lets no map be kept of those that are used again.
+    pub(super) fn cache_problem(&self) -> Option<Problem> {
+        let (limit, least) = (self.resolved.options.cache_limit, self.map_bytes());
+        (self.maps() > 0 && limit < least).then(|| {
+            let expected = format!("at least {least} bytes, one map of this clip");
+            Problem::new("cache_limit", expected, limit)
+        })
+    }
+
+    /// Maps that are used again.
+    fn maps(&self) -> u64 {
+        let maps = if self.resolved.schedule.keeps_maps() { self.owners } else { self.shared };
+        maps as u64
+    }
+
+    /// A map takes four bits a block.
+    fn map_bytes(&self) -> u64 {
+        let blocks = self.blocks();
+        (self.sequence.heads * blocks.rows() * blocks.columns()).div_ceil(2) as u64
     }
 
     fn blocks(&self) -> Blocks {

@@ -5,6 +5,7 @@ use crate::error::FailureKind;
 use crate::events::Phase;
 use crate::plan::Plan;
 use crate::request::Request;
+use crate::sparsity::calibration::{self, PlanFile};
 
 fn sparse(change: impl FnOnce(&mut Request)) -> Request {
     asked(|request| {
@@ -190,6 +191,76 @@ fn what_a_clip_makes_impossible_is_refused_with_the_bound() {
     });
     assert!(own.contains("at least 0.0556"), "2 of 36 blocks: {own}");
     assert!(told(|r| r.plan = Some("nowhere.plan".into())).contains("nowhere.plan"));
+}
+
+#[test]
+fn every_setting_is_refused_beyond_its_bound() {
+    type Change = dyn Fn(&mut Request);
+    let steps = "warmup: expected at most 19 of the run's 20 steps";
+    let cases: [(&Change, &str); 19] = [
+        (&|r| r.attention = Some("sparce".into()), "attention: expected one of dense, psa, "),
+        (&|r| r.preset = Some("mine".into()), "preset: expected a preset of psa: wan2.1-14b, "),
+        (&|r| r.density = Some(1.01), "density: expected a number from 0 to 1, got 1.01"),
+        (&|r| r.density = Some(-0.1), "density: expected a number from 0 to 1, got -0.1"),
+        (&|r| r.levels = Some("1,3,2".into()), "in ascending order, 1 among them, got \"1,3,2\""),
+        (&|r| r.levels = Some("1,8".into()), "other levels from 1 to 7"),
+        (&|r| r.floor = Some(8), "floor: expected a whole number from 0 to 7, got 8"),
+        (
+            &|r| (r.levels, r.floor) = (Some("1,2,4".into()), Some(3)),
+            "floor: expected 0 or one of the levels 1,2,4, got 3",
+        ),
+        (&|r| r.bias = Some("mean".into()), "bias: expected one of count, level, none"),
+        (&|r| r.warmup = Some("21".into()), steps),
+        (&|r| r.warmup = Some("100%".into()), steps),
+        (&|r| r.warmup = Some("sigma>0".into()), steps),
+        (
+            &|r| r.dense_last = Some(15),
+            "dense_last: expected at most 14 after 5 steps of warm-up, of 20, got 15",
+        ),
+        (
+            &|r| r.dense_layers = Some("8".into()),
+            "dense_layers: expected layers from 0 to 7, got 8",
+        ),
+        (
+            &|r| r.dense_layers = Some("0-7".into()),
+            "dense_layers: expected fewer than all 8 layers",
+        ),
+        (&|r| r.refresh = Some("at:6,20".into()), "refresh: expected steps from 0 to 19, got 20"),
+        (&|r| r.refresh = Some("0".into()), "refresh: expected 1 or another number of steps"),
+        (&|r| r.least_full = Some(1.5), "least_full: expected a number from 0 to 1, got 1.5"),
+        (&|r| r.keep_radius = Some(1001), "keep_radius: expected a whole number from 0 to 1000"),
+    ];
+    for (change, expected) in cases {
+        let text = told(change);
+        assert!(text.contains(expected), "{expected} is not in: {text}");
+    }
+    let few = |r: &mut Request| {
+        r.refresh = Some("2".into());
+        r.cache_limit = Some("1600".into());
+    };
+    let text = told(few);
+    // 5 heads of 18 × 36 blocks at four bits.
+    assert!(text.contains("cache_limit: expected at least 1620 bytes"), "{text}");
+    planned(&sparse(|r| {
+        few(r);
+        r.refresh = Some("1".into()); // no map is used again
+    }));
+}
+
+#[test]
+fn a_plan_file_of_another_model_or_clip_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.plan.safetensors");
+    let told_of = |plan: &PlanFile| {
+        plan.write(&path).unwrap();
+        told(|r| r.plan = Some(path.clone()))
+    };
+    let plan = calibration::tests::plan();
+    let text = told_of(&plan);
+    assert!(text.contains("fingerprint: expected") && text.contains("got abc (toybox)"), "{text}");
+    let fingerprint = planned(&asked(|_| ())).model.fingerprint;
+    let text = told_of(&PlanFile { fingerprint, ..plan });
+    assert!(text.contains("grid: expected 9x16x16") && text.contains("3x5x10"), "{text}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub mod plan;
 mod probabilities;
 mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watching;
 
 pub use mass::MassMap;

@@ -19,7 +19,7 @@ use crate::sparsity::{Arrangement, Mode};
 const GRID: Grid = Grid { frames: 3, rows: 5, cols: 10 };
 
 /// Two layers of two heads over 150 tokens: blocks of 2 × 3, two groups.
-fn plan() -> PlanFile {
+pub(crate) fn plan() -> PlanFile {
     let head = |order: Arrangement, peak: f32| HeadPlan {
         order,
         orders: vec![OrderFacts { order, density95: 0.25, sparsity: Some(0.5), uniformity: None }],
