@@ -40,6 +40,7 @@ pub(crate) fn generate(
 ) -> Result<Receipt> {
     job.check()?;
     let (folder, plan, settled) = prepare(studio, job, request, Extent::Whole)?;
+    finish::check_strict(&plan, &settled)?;
     preflight(&plan, &settled)?;
     record::start(job, &folder, &plan, &settled)?;
     let mut reused = Vec::new();

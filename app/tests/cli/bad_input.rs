@@ -98,6 +98,20 @@ fn a_device_that_is_not_there() {
 }
 
 #[test]
+fn a_strict_run_on_slow_kernels() {
+    let studio = Studio::new();
+    studio
+        .generate("a red ball")
+        .env("TESSERA_KERNELS", "reference")
+        .arg("--attention=psa")
+        .arg("--strict")
+        .run()
+        .exits_with(2)
+        .says(&["strict", "reference kernels"]);
+    assert!(studio.files().is_empty());
+}
+
+#[test]
 fn unwritable_output() {
     let studio = Studio::new();
     studio

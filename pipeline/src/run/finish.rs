@@ -3,13 +3,13 @@
 use tessera_kernels::cpu::level;
 
 use super::denoise::Ran;
-use crate::Result;
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, FileRole};
 use crate::machine::dtype_name;
 use crate::plan::{Plan, Settled, files};
 use crate::receipt::{self, KernelUse, RanOn, Receipt, VideoFacts, peak_memory};
 use crate::video::VideoFile;
+use crate::{Error, Result};
 
 /// What ran.
 pub(super) fn receipt(
@@ -114,6 +114,18 @@ fn kernels(ran_on: &RanOn, layers: u64) -> Vec<KernelUse> {
         all.push(of("vae", 1, kernel, &ran_on.vae_dtype));
     }
     all
+}
+
+/// Refuses a sparse run that is strict where other kernels than the best would run: that is known before anything runs.
+pub(super) fn check_strict(plan: &Plan, settled: &Settled) -> Result<()> {
+    let is_strict = plan.attention.is_some() && plan.request.strict.unwrap_or(false);
+    match fallbacks(settled).into_iter().next().filter(|_| is_strict) {
+        Some(what) => {
+            let what = what.trim_end_matches('.').to_owned();
+            Err(Error::Fallback { place: "every call".into(), what })
+        }
+        None => Ok(()),
+    }
 }
 
 /// What did not run as it should.

@@ -116,6 +116,28 @@ fn what_finds_no_room_is_estimated_again_and_told() {
 }
 
 #[test]
+fn a_log_sum_exp_that_finds_no_room_is_told_too() {
+    let scene = Scene::new([3, 7, 9], 3);
+    let bounded = |strict: bool| {
+        asked("adaspa", |request| {
+            request.warmup = Some("1".into());
+            request.refresh = Some("never".into());
+            request.cache_limit = Some("100".into()); // six maps of 6 bytes, no log-sum-exp of 1512
+            request.strict = Some(strict);
+        })
+    };
+    let mut attention = attention_of(&scene, &bounded(false));
+    scene.run(&mut attention, true).unwrap();
+    assert_eq!(counted(attention.tally().calls()), [6, 6, 6]);
+    let lines = attention.tally().fallbacks();
+    // After the dense step and after the search, for six sites.
+    assert!(lines.len() == 1 && lines[0].contains("12 times"), "{lines:?}");
+    assert!(lines[0].contains("log-sum-exp") && lines[0].contains("cache_limit"), "{lines:?}");
+    let error = scene.run(&mut attention_of(&scene, &bounded(true)), true).unwrap_err().to_string();
+    assert!(error.contains("strict: A log-sum-exp was not kept"), "{error}");
+}
+
+#[test]
 fn a_new_clip_starts_with_nothing() {
     let scene = Scene::new([3, 7, 9], 2);
     let mut attention = attention_of(&scene, &asked("psa", |r| r.refresh = Some("never".into())));
