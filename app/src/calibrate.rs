@@ -11,7 +11,7 @@ use tessera_pipeline::bundled;
 use tessera_pipeline::request::Request;
 use tessera_pipeline::settings::SETTINGS;
 use tessera_pipeline::sparsity::calibration::{
-    GROUPS, OrderBy, PROMPTS, PlanFile, Progress, Spec, calibrate,
+    GROUPS, OrderBy, PROMPTS, PlanFile, Spec, calibrate,
 };
 
 use crate::cli;
@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::generate;
 use crate::interrupt::Interrupt;
+use crate::tenths::Tenths;
 use crate::text::{bytes, duration};
 
 /// Settings of a clip that a calibration has too.
@@ -130,11 +131,11 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     }
 
     let interrupt = Interrupt::install()?;
-    let mut shown = Shown::new(matches.get_flag("quiet"));
+    let mut shown = Tenths::new(matches.get_flag("quiet"));
     let spec = Spec { base, prompts, groups, order_by };
     let started = Instant::now();
     let plan = calibrate(&spec, &mut |progress| {
-        shown.show(progress);
+        shown.show(progress.doing, progress.done, progress.of);
         !interrupt.asked()
     })?;
     let path = asked.cloned().unwrap_or_else(|| name(&plan));
@@ -174,31 +175,4 @@ fn name(plan: &PlanFile) -> PathBuf {
     let names = std::iter::once(stem.clone()).chain(numbered);
     let mut paths = names.map(|name| PathBuf::from(format!("{name}.{ENDING}")));
     paths.find(|path| !path.exists()).unwrap_or_default()
-}
-
-/// Progress on standard error: a line for each tenth of what is done.
-struct Shown {
-    quiet: bool,
-    last: Option<(&'static str, usize)>,
-}
-
-impl Shown {
-    fn new(quiet: bool) -> Self {
-        Self { quiet, last: None }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        let tenth = 10 * progress.done / progress.of.max(1);
-        if self.last != Some((progress.doing, tenth)) {
-            self.last = Some((progress.doing, tenth));
-            self.say(&format!("{} {} %", progress.doing, 10 * tenth));
-        }
-    }
-
-    fn say(&self, text: &str) {
-        if !self.quiet {
-            // With standard error closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{text}");
-        }
-    }
 }

@@ -30,6 +30,7 @@ pub fn command() -> Command {
         .subcommand(doctor())
         .subcommand(crate::calibrate::command())
         .subcommand(methods::command())
+        .subcommand(crate::replay::command())
         .subcommand(crate::table::command())
 }
 

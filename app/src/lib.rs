@@ -18,9 +18,11 @@ mod interrupt;
 mod jsonl;
 mod methods;
 mod progress;
+mod replay;
 mod resume;
 mod session;
 mod table;
+mod tenths;
 mod text;
 
 use std::ffi::OsString;
@@ -54,6 +56,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("calibrate", matches)) => calibrate::run(matches),
         Some(("methods", matches)) => methods::run(matches),
+        Some(("replay", matches)) => replay::run(matches),
         Some(("table", matches)) => table::run(matches),
         _ => {
             writeln!(io::stdout(), "{}", command.render_help())?;

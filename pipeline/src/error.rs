@@ -125,6 +125,24 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// A recorded step can only be run again with the weights that it was recorded with.
+    #[error(
+        "{} was recorded with {model} (fingerprint {expected}), and {} holds other weights (fingerprint {got}): name the folder of those weights with --model",
+        recording.display(),
+        path.display()
+    )]
+    OtherModel {
+        /// The recording.
+        recording: PathBuf,
+        /// The recorded model's name.
+        model: String,
+        /// Its fingerprint.
+        expected: String,
+        /// The folder that was opened.
+        path: PathBuf,
+        /// Its fingerprint.
+        got: String,
+    },
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -159,7 +177,7 @@ impl Error {
             Self::Model(Model::Attention(error)) => {
                 error.downcast_ref::<Self>().map_or(FailureKind::Internal, Self::kind)
             }
-            Self::Model(_) => FailureKind::Model,
+            Self::OtherModel { .. } | Self::Model(_) => FailureKind::Model,
             Self::Video(error) => video_kind(error),
             Self::File(_) => FailureKind::Output,
             Self::History { .. } | Self::Cancelled | Self::Panic(_) | Self::Thread(_) => {

@@ -21,6 +21,7 @@ pub mod noise;
 pub mod plan;
 pub mod receipt;
 pub mod recording;
+pub mod replay;
 pub mod request;
 pub mod resume;
 pub mod run;

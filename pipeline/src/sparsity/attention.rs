@@ -234,18 +234,18 @@ impl SelfAttention for SparseAttention {
 }
 
 /// 1/√D.
-fn scale(q: &Tensor) -> Result<f32> {
+pub(crate) fn scale(q: &Tensor) -> Result<f32> {
     Ok((q.dim(3)? as f64).sqrt().recip() as f32)
 }
 
 /// Whether an error says that a method could not choose, rather than that the run shall or must end.
-fn is_of_the_method(error: &Error) -> bool {
+pub(crate) fn is_of_the_method(error: &Error) -> bool {
     let is_strict = matches!(error, Error::Fallback { .. });
     !(is_strict || error.is_cancelled() || error.kind() == FailureKind::Memory)
 }
 
 /// An error on its way through the model.
-fn outward(error: Error) -> tessera_models::Error {
+pub(crate) fn outward(error: Error) -> tessera_models::Error {
     match error {
         Error::Model(error) => error,
         error => tessera_models::Error::Attention(Box::new(error)),
