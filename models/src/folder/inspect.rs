@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::problems::Problem;
+use crate::text::{TOKENIZER_ADVICE, TOKENIZER_FILE, largest_id};
 
 /// A checkpoint folder looked at, usable or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,9 +52,35 @@ pub struct Part {
     pub config: serde_json::Value,
 }
 
-/// Looks at a folder without refusing it: what is wrong is in [`Inspection::problems`].
+/// Looks at a folder without refusing it: what is wrong is in [`Inspection::problems`]. The tokenizer's ids are looked at
+/// too, which is left out where a folder is opened to be run: whoever makes the tokenizer refuses them then.
 pub fn inspect(folder: &Path) -> Inspection {
-    super::survey(folder).inspection()
+    let mut survey = super::survey(folder);
+    let vocabulary = survey.read.as_ref().map(|(_, _, text, _)| text.vocab_size);
+    let problem = vocabulary.and_then(|vocabulary| tokenizer_problem(folder, vocabulary));
+    if let Some(problem) = problem {
+        survey.problems.push(problem);
+        survey.fingerprint.clear();
+    }
+    survey.inspection()
+}
+
+/// What is wrong with the tokenizer of an encoder that has rows for `vocabulary` ids. A missing one is told elsewhere.
+fn tokenizer_problem(folder: &Path, vocabulary: usize) -> Option<Problem> {
+    let text = std::fs::read_to_string(folder.join(TOKENIZER_FILE)).ok()?;
+    match largest_id(&text) {
+        Ok(largest) if largest < vocabulary => None,
+        Ok(largest) => {
+            let expected =
+                format!("token ids below {vocabulary}, as vocab_size in text_encoder/config.json");
+            let problem = Problem::new(TOKENIZER_FILE, "", expected, largest.to_string());
+            Some(problem.advice("the tokenizer is of another model"))
+        }
+        Err(error) => {
+            let problem = Problem::new(TOKENIZER_FILE, "", "a tokenizer", error);
+            Some(problem.advice(TOKENIZER_ADVICE))
+        }
+    }
 }
 
 impl super::Survey {

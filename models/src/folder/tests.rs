@@ -193,6 +193,24 @@ fn problems_of_several_files_are_told_together() {
 }
 
 #[test]
+fn a_tokenizer_that_does_not_fit_is_told_by_inspection() {
+    let folder = copy();
+    assert!(inspect(folder.path()).problems.is_empty());
+    edit(&folder, "tokenizer/tokenizer.json", |file| {
+        file["added_tokens"][0]["id"] = json!(323);
+    });
+    let inspection = inspect(folder.path());
+    let told: Vec<_> = inspection.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("tokenizer/tokenizer.json: expected token ids below 323"));
+    assert!(told[0].contains("got 323") && told[0].contains("of another model"), "{told:?}");
+    assert!(inspection.fingerprint.is_empty());
+    fs::write(folder.path().join("tokenizer/tokenizer.json"), "{").unwrap();
+    let told = inspect(folder.path()).problems[0].to_string();
+    assert!(told.contains("expected a tokenizer") && told.contains("T5TokenizerFast"), "{told}");
+}
+
+#[test]
 fn configs_of_different_models_are_noticed() {
     let folder = copy();
     edit(&folder, "transformer/config.json", |config| config["text_dim"] = json!(4096));

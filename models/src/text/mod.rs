@@ -15,6 +15,7 @@ mod html;
 mod prompt;
 mod tokenizer;
 mod umt5;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod tests;
 pub use prompt::clean;
 pub use tokenizer::{Tokenizer, Tokens};
 pub use umt5::{IGNORED, encode_prompts, expected, peak_bytes};
+pub(crate) use vocabulary::largest_id;
 
 use candle_core::Tensor;
 
@@ -29,7 +31,7 @@ use candle_core::Tensor;
 pub const MAX_TOKENS: usize = 512;
 
 /// The tokenizer in a checkpoint folder.
-pub(crate) const TOKENIZER_FILE: &str = "tokenizer/tokenizer.json";
+pub const TOKENIZER_FILE: &str = "tokenizer/tokenizer.json";
 
 /// What to do when it is missing.
 pub(crate) const TOKENIZER_ADVICE: &str = "a spiece.model alone is not read: take tokenizer.json from the model's repository, or have \
