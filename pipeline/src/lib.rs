@@ -28,6 +28,7 @@ pub mod run;
 pub mod settings;
 pub mod sparsity;
 pub mod table;
+mod tokenizer;
 pub mod video;
 
 pub use error::{Error, Result};

@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize};
 use tessera_models::attention::Sequence;
 use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::{Geometry, Grid, Size};
-use tessera_models::text::{self, Tokenizer};
+use tessera_models::text;
 
 use crate::events::{FileRole, Phase};
 use crate::machine::{Machine, dtype_name};
 use crate::request::{self, Request};
 use crate::settings::{self, Preset, Problem};
 use crate::sparsity::options;
-use crate::{Error, Result, bundled, capture, latents};
+use crate::{Error, Result, bundled, capture, latents, tokenizer};
 pub use attention::PlannedAttention;
 pub use files::PlannedFile;
 pub(crate) use memory::bytes;
@@ -166,7 +166,7 @@ impl Plan {
         let grid = geometry.grid(size)?;
         check_initial(&settled, latent_shape)?;
 
-        let tokenizer = Tokenizer::load(folder)?;
+        let tokenizer = tokenizer::of(folder)?;
         let mut count = |what: &str, words: &str| -> Result<usize> {
             let tokens = tokenizer.encode(&text::clean(words))?;
             if tokens.truncated {

@@ -1,13 +1,13 @@
 //! Prompts to text rows. The encoder is streamed from disk, so its memory is a block's, and it is gone when this returns.
 
 use tessera_models::folder::ModelFolder;
-use tessera_models::text::{self, TextRows, Tokenizer};
+use tessera_models::text::{self, TextRows};
 
-use crate::Result;
 use crate::engine::{Job, Rows, RowsKey, Studio};
 use crate::events::Phase;
 use crate::machine::{dtype_name, open};
 use crate::plan::{Plan, Settled};
+use crate::{Result, tokenizer};
 
 /// Progress parts of this phase.
 const PARTS: u64 = 1000;
@@ -22,7 +22,7 @@ pub(super) fn rows(
     reused: &mut Vec<String>,
 ) -> Result<Vec<TextRows>> {
     job.start(Phase::EncodeText, PARTS);
-    let tokenizer = Tokenizer::load(folder)?;
+    let tokenizer = tokenizer::of(folder)?;
     let mut ids = vec![tokenizer.encode(&text::clean(&settled.prompt))?.ids];
     if settled.is_guided() {
         ids.push(tokenizer.encode(&text::clean(&settled.negative))?.ids);

@@ -8,7 +8,7 @@ use tessera_models::attention::{Branch, SelfAttention as _};
 use tessera_models::finite::is_finite;
 use tessera_models::folder::ModelFolder;
 use tessera_models::guidance::combine;
-use tessera_models::text::{self, Tokenizer};
+use tessera_models::text;
 use tessera_models::wan::{TextContext, WanTransformer};
 
 use super::orders::OrderBy;
@@ -20,7 +20,7 @@ use crate::plan::{Extent, Plan, Settled};
 use crate::receipt::program;
 use crate::request::Request;
 use crate::settings::Problem;
-use crate::{Error, Result, bundled, noise};
+use crate::{Error, Result, bundled, noise, tokenizer};
 
 /// Steps of a run, unless the request says.
 pub const STEPS: u32 = 12;
@@ -209,7 +209,7 @@ impl Model {
         device: &Device,
         tell: Tell<'_>,
     ) -> Result<Self> {
-        let tokenizer = Tokenizer::load(folder)?;
+        let tokenizer = tokenizer::of(folder)?;
         let mut ids = Vec::new();
         for prompt in &spec.prompts {
             ids.push(tokenizer.encode(&text::clean(prompt))?.ids);
