@@ -157,9 +157,12 @@ fn work(plan: &VideoPlan, inbox: &Receiver<Message>, encoded: &AtomicU64) -> Opt
                 {
                     return Some(Err(error));
                 }
-                encoded.fetch_add(1, Ordering::Relaxed);
+                encoded.store(encoder.encoded(), Ordering::Relaxed);
             }
-            Message::Finish => return Some(encoder.finish()),
+            Message::Finish => {
+                let tell = |frames| encoded.store(frames, Ordering::Relaxed);
+                return Some(encoder.finish_telling(&tell));
+            }
         }
     }
     None

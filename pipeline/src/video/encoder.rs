@@ -175,8 +175,18 @@ impl Encoder {
         self.pushed
     }
 
+    /// Frames encoded so far: those taken, but none of a GIF, whose frames wait for their palette.
+    pub fn encoded(&self) -> u64 {
+        if self.container == Container::Gif { 0 } else { self.pushed }
+    }
+
     /// Completes the file, gives it its name and reads the settings back from it.
-    pub fn finish(mut self) -> Result<VideoFile> {
+    pub fn finish(self) -> Result<VideoFile> {
+        self.finish_telling(&|_| ())
+    }
+
+    /// As [`Encoder::finish`]; `tell` hears how many frames are encoded, where that is still to be done.
+    pub fn finish_telling(mut self, tell: &dyn Fn(u64)) -> Result<VideoFile> {
         let plan = self.plan.clone();
         let backend =
             self.backend.take().ok_or_else(|| VideoError::Stopped { path: plan.path.clone() })?;
@@ -189,7 +199,7 @@ impl Encoder {
                 partial
             }
             (Backend::Gif { spool, partial }, Some(recipe)) => {
-                spool.write(&partial, recipe, plan.quality, &plan.metadata)?;
+                spool.write(&partial, recipe, plan.quality, &plan.metadata, tell)?;
                 partial
             }
             (Backend::Gif { .. }, None) => return Err(VideoError::Stopped { path: plan.path }),

@@ -48,14 +48,21 @@ impl Spool {
         Ok(())
     }
 
-    /// Chooses the palette and writes the GIF into `partial`.
+    /// Chooses the palette and writes the GIF into `partial`. `tell` hears how many frames that comes to: each is looked at
+    /// twice, and a look is half of the work.
     pub(crate) fn write(
         mut self,
         partial: &Partial,
         recipe: &Recipe,
         quality: Quality,
         comment: &str,
+        tell: &dyn Fn(u64),
     ) -> Result<()> {
+        let mut looks = 0;
+        let mut looked = || {
+            looks += 1;
+            tell(looks / 2);
+        };
         let target = partial.target();
         let fail = |doing| move |e| VideoError::ffmpeg(target, doing, e);
         let (width, height) = self.size;
@@ -65,6 +72,7 @@ impl Spool {
                 convert::build(&[("in", pictures)], "[in]palettegen=stats_mode=full[out]")
                     .map_err(fail("preparing the palette"))?;
             self.each(target, |frame| {
+                looked();
                 convert::put(&mut graph, "in", &frame).map_err(fail("counting colours"))
             })?;
             convert::end(&mut graph, "in").map_err(fail("counting colours"))?;
@@ -104,6 +112,7 @@ impl Spool {
         };
         self.each(target, |frame| {
             convert::put(&mut graph, "in", &frame).map_err(fail("reducing colours"))?;
+            looked();
             drain(&mut graph)
         })?;
         convert::end(&mut graph, "in").map_err(fail("reducing colours"))?;

@@ -2,7 +2,8 @@
 
 use super::{encode, ffprobe, names, picture, plan, psnr, settings};
 use crate::video::{
-    Codec, Container, Decoder, Fps, Quality, VideoError, VideoPlan, paired, probe, read_metadata,
+    Codec, Container, Decoder, Encoder, Fps, Frame, Quality, VideoError, VideoPlan, paired, probe,
+    read_metadata,
 };
 
 const FRAMES: u64 = 13;
@@ -93,6 +94,22 @@ fn ffv1() {
 #[test]
 fn prores() {
     all_containers(Codec::ProRes, &SIZES);
+}
+
+/// Its frames are encoded at the end, and that is told.
+#[test]
+fn gif_tells_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(&folder.path().join("clip.gif"), Codec::Gif, (32, 16));
+    let mut encoder = Encoder::create(&plan).unwrap();
+    for index in 0..4 {
+        let rgb = picture(index, 32, 16);
+        encoder.push(&Frame { width: 32, height: 16, rgb: &rgb }).unwrap();
+        assert_eq!((encoder.frames(), encoder.encoded()), (index + 1, 0));
+    }
+    let told = std::cell::RefCell::new(Vec::new());
+    encoder.finish_telling(&|frames| told.borrow_mut().push(frames)).unwrap();
+    assert_eq!(*told.borrow(), [0, 1, 1, 2, 2, 3, 3, 4]);
 }
 
 #[test]
