@@ -163,8 +163,14 @@ impl Session {
                 [] => writeln!(out, "kept: nothing; no file was finished"),
                 kept => kept.iter().try_for_each(|file| {
                     writeln!(out, "kept: {} ({})", file.path.display(), bytes(file.bytes))?;
-                    if file.what == FileRole::Latents {
-                        writeln!(out, "      `tessera resume {}` decodes it", file.path.display())?;
+                    let path = file.path.display();
+                    match file.what {
+                        FileRole::Latents => writeln!(out, "      `tessera resume {path}` decodes it")?,
+                        FileRole::PartialLatents => writeln!(
+                            out,
+                            "      `tessera resume {path}` decodes it: the clip as the last finished step saw it"
+                        )?,
+                        _ => {}
                     }
                     Ok(())
                 }),

@@ -119,6 +119,8 @@ pub enum FileRole {
     Video,
     /// The denoised latents, from which `resume` decodes again.
     Latents,
+    /// The clip as the last finished step of a run that was stopped saw it; `resume` decodes it too.
+    PartialLatents,
     /// The receipt as JSON, beside the video.
     Sidecar,
     /// A folder of PNG frames as decoded, before any codec.

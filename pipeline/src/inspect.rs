@@ -178,6 +178,9 @@ impl fmt::Display for Report {
                     "made by    {} with {} ({})",
                     description.program, description.model, description.fingerprint
                 )?;
+                if let Some(denoised) = description.denoised {
+                    writeln!(f, "partial    its run was stopped after {denoised}")?;
+                }
                 write_request(f, &description.request)
             }
             Self::Plan(plan) => write!(f, "{plan}"),

@@ -5,6 +5,7 @@
 //! because safetensors writes several in no fixed order, and the same request must give the same bytes.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::files::write_atomically;
+use crate::plan::{Plan, Settled};
+use crate::receipt::program;
 use crate::request::Request;
 use crate::{Error, Result};
 
@@ -40,6 +43,41 @@ pub struct Description {
     pub sampler: String,
     /// `[1, C, T, h, w]`.
     pub shape: [usize; 5],
+    /// Of a run that was stopped, how far it came; `None` when it was finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denoised: Option<Denoised>,
+}
+
+/// How far denoising came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denoised {
+    /// Steps that were finished.
+    pub steps: usize,
+    /// Steps that there should have been.
+    pub of: usize,
+}
+
+impl Description {
+    /// Of the finished latents of a run.
+    pub(crate) fn of(plan: &Plan, settled: &Settled) -> Self {
+        Self {
+            version: 1,
+            program: program(),
+            // Where the video goes is no part of what the latents are; without it equal requests give equal files.
+            request: plan.request.clip_only(),
+            model: plan.model.name.clone(),
+            fingerprint: plan.model.fingerprint.clone(),
+            sampler: settled.sampler.name().into(),
+            shape: plan.latent_shape,
+            denoised: None,
+        }
+    }
+}
+
+impl fmt::Display for Denoised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {} of {}", self.steps, self.of)
+    }
 }
 
 /// A latents file's content.

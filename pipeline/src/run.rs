@@ -7,6 +7,7 @@ mod decode;
 mod denoise;
 mod finish;
 mod load;
+mod partial;
 mod record;
 mod sink;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use crate::events::{FileRole, WrittenFile};
 use crate::files::FileError;
 use crate::latents::{self, Description};
 use crate::plan::{Extent, Plan, Settled, files};
-use crate::receipt::{Receipt, program};
+use crate::receipt::Receipt;
 use crate::request::Request;
 use crate::resume::Changes;
 use crate::{Result, bundled, video};
@@ -65,7 +66,9 @@ pub(crate) fn resume(
     job.check()?;
     let (saved, request) = crate::resume::request(path, changes)?;
     let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
-    job.holds(WrittenFile { what: FileRole::Latents, path: path.to_path_buf(), bytes });
+    let denoised = saved.description.as_ref().and_then(|description| description.denoised);
+    let what = denoised.map_or(FileRole::Latents, |_| FileRole::PartialLatents);
+    job.holds(WrittenFile { what, path: path.to_path_buf(), bytes });
     let (folder, plan, settled) = prepare(studio, job, &request, Extent::Decode)?;
     if let Some(description) = &saved.description
         && description.fingerprint != plan.model.fingerprint
@@ -76,6 +79,11 @@ pub(crate) fn resume(
             short(&description.fingerprint),
             short(&plan.model.fingerprint),
             plan.model.name
+        ));
+    }
+    if let Some(denoised) = denoised {
+        job.warn(format!(
+            "These latents are partial: their run was stopped after {denoised}. The clip is what the model had in mind then."
         ));
     }
     check_shape(path, &saved.latents, &plan)?;
@@ -133,17 +141,7 @@ fn save(
     clip: &Tensor,
 ) -> Result<std::path::PathBuf> {
     let path = files::latents_of(&settled.out);
-    let description = Description {
-        version: 1,
-        program: program(),
-        // Where the video goes is no part of what the latents are; without it equal requests give equal files.
-        request: plan.request.clip_only(),
-        model: plan.model.name.clone(),
-        fingerprint: plan.model.fingerprint.clone(),
-        sampler: settled.sampler.name().into(),
-        shape: plan.latent_shape,
-    };
-    latents::save(&path, clip, &description)?;
+    latents::save(&path, clip, &Description::of(plan, settled))?;
     let bytes = std::fs::metadata(&path).map(|file| file.len()).unwrap_or_default();
     job.wrote(FileRole::Latents, &path, bytes);
     Ok(path)

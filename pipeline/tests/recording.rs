@@ -199,8 +199,9 @@ fn a_cancelled_run_leaves_what_it_recorded() {
         false
     });
     let EventKind::Cancelled { kept } = last else { panic!("not cancelled: {last:?}") };
-    assert_eq!(kept.iter().map(|file| file.what).collect::<Vec<_>>(), [FileRole::Recording]);
-    let recording = Recording::open(&kept[0].path).unwrap();
+    let roles: Vec<_> = kept.iter().map(|file| file.what).collect();
+    assert_eq!(roles, [FileRole::PartialLatents, FileRole::Recording]);
+    let recording = Recording::open(&kept[1].path).unwrap();
     assert_eq!(grown, Some((Outcome::Unfinished, 2 * recording.meta().layers)));
     assert_eq!(recording.outcome().unwrap(), Outcome::Cancelled);
     assert!(recording.steps().unwrap().len() >= 2);

@@ -90,7 +90,24 @@ fn interrupted_while_denoising() {
     let mut running = long(&studio, 500);
     running.wait_for("a step", is_step);
     running.interrupt();
-    running.wait_for("cancelled", |event| event["event"] == "cancelled");
+    let cancelled = running.wait_for("cancelled", |event| event["event"] == "cancelled");
+    let (code, said) = running.end();
+    assert_eq!(code, Some(130), "{said}");
+    let partial = "clip.partial.latents.safetensors";
+    assert!(said.contains("tessera resume") && said.contains("last finished step"), "{said}");
+    assert_eq!(cancelled["kept"][0]["what"], "partial_latents");
+    assert_eq!(studio.files(), [partial]);
+    let shown = studio.tessera().arg("inspect").arg(partial).run().exits_with(0).stdout();
+    assert!(shown.contains("its run was stopped after step"), "{shown}");
+    resume(&studio, Path::new(partial));
+}
+
+#[test]
+fn interrupted_before_the_first_step() {
+    let studio = Studio::new();
+    let mut running = long(&studio, 500);
+    running.wait_for("a phase", |event| event["event"] == "phase_started");
+    running.interrupt();
     let (code, said) = running.end();
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("kept: nothing"), "{said}");

@@ -9,6 +9,7 @@ fn description() -> Description {
         fingerprint: "abc".into(),
         sampler: "unipc".into(),
         shape: [1, 2, 1, 2, 3],
+        denoised: Some(Denoised { steps: 2, of: 20 }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The files of a run: how the video is named when nobody named it, and what lies beside it.
 //!
 //! Beside `clip.mp4` lie `clip.latents.safetensors`, the sidecar `clip.mp4.json` and, when asked for, the folder `clip.frames`.
+//! A run that is stopped while it denoises leaves `clip.partial.latents.safetensors`.
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,11 @@ pub struct PlannedFile {
 /// The latents beside a video.
 pub fn latents_of(video: &Path) -> PathBuf {
     beside(video, "latents.safetensors")
+}
+
+/// The latents of a run that was stopped, beside the video that was to be.
+pub fn partial_latents_of(video: &Path) -> PathBuf {
+    beside(video, "partial.latents.safetensors")
 }
 
 /// The sidecar beside a video.

@@ -1,7 +1,8 @@
 //! Noise to latents: each step is one forward with the prompt, one with the negative prompt when guided, and the sampler's sum.
 //!
 //! With v_c and v_u the two velocities and g the guidance, v = v_u + g·(v_c − v_u); latents and sums are F32 throughout. The
-//! velocity of every step must be finite: broken weights are told at the first step, not by a black clip at the end.
+//! velocity of every step must be finite: broken weights are told at the first step, not by a black clip at the end. A run
+//! that ends in between keeps what its last finished step saw.
 
 use std::time::Instant;
 
@@ -12,9 +13,11 @@ use tessera_models::folder::ModelFolder;
 use tessera_models::guidance::combine;
 use tessera_models::text::TextRows;
 
+use super::partial::{self, Finished};
 use crate::attention::{self, Subject};
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, Phase};
+use crate::latents::Denoised;
 use crate::plan::{Plan, Settled};
 use crate::receipt::{AttentionCall, AttentionUse};
 use crate::sparsity::tally::Tally;
@@ -59,47 +62,59 @@ pub(super) fn run(
     attention.begin_clip(&sequence)?;
 
     let of = timesteps.len();
-    let mut forwards = 0;
-    for (index, modulation) in modulations.iter().enumerate() {
-        let started = Instant::now();
-        if let Some(recorder) = job.recorder() {
-            recorder.latents(index, &sample);
+    let mut last = None;
+    let steps = |job: &mut Job<'_>| -> Result<Tensor> {
+        let mut forwards = 0;
+        for (index, modulation) in modulations.iter().enumerate() {
+            let started = Instant::now();
+            if let Some(recorder) = job.recorder() {
+                recorder.latents(index, &sample);
+            }
+            attention.begin_step(index, of, sigmas[index])?;
+            let mut velocities = Vec::with_capacity(branches.len());
+            for (branch, context) in &branches {
+                let mut watch = job.watch(forwards * layers, layers);
+                velocities.push(transformer.forward(
+                    &sample,
+                    modulation,
+                    context,
+                    *branch,
+                    &mut attention,
+                    &mut watch,
+                )?);
+                forwards += 1;
+            }
+            let velocity = match velocities.as_slice() {
+                [cond, uncond] => combine(cond, uncond, settled.guidance)?,
+                [only] => only.clone(),
+                _ => return Err(missing()),
+            };
+            if !is_finite(&velocity)? {
+                return Err(not_finite(index));
+            }
+            let next = sampler.step(&velocity, &sample)?;
+            let sample = std::mem::replace(&mut sample, next);
+            let steps = Denoised { steps: index + 1, of };
+            last = Some(Finished { sample, velocity, sigma: sigmas[index], steps });
+            for news in attention.tally().news() {
+                job.warn(news);
+            }
+            job.tell(EventKind::Step {
+                index: index as u64,
+                of: of as u64,
+                sigma: sigmas[index],
+                next_sigma: sigmas[index + 1],
+                elapsed_ms: started.elapsed().as_millis() as u64,
+            });
+            job.check_recording();
         }
-        attention.begin_step(index, of, sigmas[index])?;
-        let mut velocities = Vec::with_capacity(branches.len());
-        for (branch, context) in &branches {
-            let mut watch = job.watch(forwards * layers, layers);
-            velocities.push(transformer.forward(
-                &sample,
-                modulation,
-                context,
-                *branch,
-                &mut attention,
-                &mut watch,
-            )?);
-            forwards += 1;
+        Ok(sample)
+    };
+    let sample = steps(job).inspect_err(|_| {
+        if let Some(last) = &last {
+            partial::keep(job, plan, settled, last);
         }
-        let velocity = match velocities.as_slice() {
-            [cond, uncond] => combine(cond, uncond, settled.guidance)?,
-            [only] => only.clone(),
-            _ => return Err(missing()),
-        };
-        if !is_finite(&velocity)? {
-            return Err(not_finite(index));
-        }
-        sample = sampler.step(&velocity, &sample)?;
-        for news in attention.tally().news() {
-            job.warn(news);
-        }
-        job.tell(EventKind::Step {
-            index: index as u64,
-            of: of as u64,
-            sigma: sigmas[index],
-            next_sigma: sigmas[index + 1],
-            elapsed_ms: started.elapsed().as_millis() as u64,
-        });
-        job.check_recording();
-    }
+    })?;
     if let Some(recorder) = job.recorder() {
         recorder.latents(of, &sample);
     }

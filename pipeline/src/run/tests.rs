@@ -6,7 +6,7 @@ use std::time::Duration;
 use candle_core::Tensor;
 
 use crate::engine::{Engine, Options};
-use crate::events::{Command, EventKind, JobId};
+use crate::events::{Command, EventKind, FileRole, JobId, WrittenFile};
 use crate::receipt::Receipt;
 use crate::request::Request;
 use crate::sparsity::Mode;
@@ -43,6 +43,11 @@ fn psa(request: &mut Request) {
 fn run(engine: &Engine, request: Request) -> Result<Receipt, String> {
     let job = JobId(1);
     engine.commands.send(Command::Generate { job, request: Box::new(request) }).unwrap();
+    answer(engine)
+}
+
+/// How the running job ends.
+fn answer(engine: &Engine) -> Result<Receipt, String> {
     loop {
         match engine.events.recv_timeout(PATIENCE).expect("the engine fell silent").kind {
             EventKind::Finished { receipt } => return Ok(*receipt),
@@ -111,6 +116,65 @@ fn a_density_of_one_is_the_dense_clip_and_less_is_not() {
     assert!(far(&whole) < 1e-4, "{}", far(&whole));
     let (_, part) = clip("part.mkv", &psa);
     assert!(far(&part) > 1e-3, "nothing was left out");
+}
+
+/// Stops a clip after its first step, or a little later; the file that it leaves.
+fn stopped(engine: &Engine, request: Request) -> WrittenFile {
+    let job = JobId(2);
+    engine.commands.send(Command::Generate { job, request: Box::new(request) }).unwrap();
+    loop {
+        match engine.events.recv_timeout(PATIENCE).expect("the engine fell silent").kind {
+            EventKind::Step { .. } => engine.commands.send(Command::Cancel { job }).unwrap(),
+            EventKind::Cancelled { kept } => {
+                let [only] = kept.try_into().unwrap();
+                return only;
+            }
+            EventKind::Finished { .. } => panic!("it was not stopped"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_stopped_run_keeps_the_clip_of_its_last_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let euler = |name: &str, steps: u32| {
+        request(folder.path(), name, |request| {
+            request.sampler = Some("euler".into());
+            request.steps = Some(steps);
+        })
+    };
+    // From the same noise a run of one step of Euler's goes all the way at once: x − σ·v.
+    run(&engine, euler("one.mkv", 1)).unwrap();
+    let expected = latents(&folder.path().join("one.mkv"));
+    let file = (0..5).find_map(|_| {
+        let file = stopped(&engine, euler("clip.mkv", 50));
+        assert_eq!(file.what, FileRole::PartialLatents);
+        assert_eq!(file.path, folder.path().join("clip.partial.latents.safetensors"));
+        let saved = crate::latents::read(&file.path).unwrap();
+        let denoised = saved.description.unwrap().denoised.unwrap();
+        assert!(denoised.of == 50 && (1..50).contains(&denoised.steps), "{denoised}");
+        let is_first = denoised.steps == 1;
+        if is_first {
+            let far = (saved.latents - &expected).unwrap().abs().unwrap().max_all().unwrap();
+            let far = far.to_scalar::<f32>().unwrap();
+            assert!(far < 1e-4, "{far}");
+        }
+        is_first.then_some(file)
+    });
+    let file = file.expect("one of five runs is stopped in its second step");
+    let shown = crate::inspect::inspect(&file.path).unwrap().to_string();
+    assert!(shown.contains("stopped after step 1 of 50"), "{shown}");
+
+    let job = JobId(3);
+    let (latents, changes) = (file.path, Box::default());
+    engine.commands.send(Command::Resume { job, latents, changes }).unwrap();
+    let receipt = answer(&engine).unwrap();
+    assert!(receipt.warnings.iter().any(|text| text.contains("step 1 of 50")), "{receipt:?}");
+    let video = receipt.files.iter().find(|file| file.what == FileRole::Video).unwrap();
+    assert_eq!(video.path, folder.path().join("clip.partial.mp4"));
+    assert!(!folder.path().join("clip.mkv").exists());
 }
 
 #[test]
