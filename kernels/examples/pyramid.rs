@@ -1,7 +1,7 @@
 //! How the time of pyramid attention follows the density of its map: time ÷ that of dense attention, measured in turn
-//! in one run, the best of several rounds.
+//! in one run, the best of several rounds. 64 is the width of the bundled model's heads.
 //!
-//! `cargo run --release -p tessera-kernels --example pyramid -- [tokens [rounds]]`, 8192 and 5 unless given.
+//! `cargo run --release -p tessera-kernels --example pyramid -- [tokens [rounds [heads]]]`, 8192, 5 and 4 unless given.
 #![expect(clippy::unwrap_used, reason = "an example stops where a shape is wrong")]
 
 use std::time::Instant;
@@ -14,8 +14,6 @@ use tessera_kernels::{
     pyramid::{self, Options},
 };
 
-const HEADS: usize = 4;
-
 /// A row's share of key blocks at each level.
 struct Mix {
     name: &'static str,
@@ -24,16 +22,12 @@ struct Mix {
 }
 
 impl Mix {
-    fn full(name: &'static str, share: f64) -> Self {
-        Self { name, shares: vec![(1, share)], floor: 0 }
-    }
-
     /// Random blocks of each row, the same share in every one.
-    fn map(&self, blocks: Blocks) -> LevelMap {
+    fn map(&self, heads: usize, blocks: Blocks) -> LevelMap {
         let columns = blocks.columns();
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut levels = Vec::with_capacity(HEADS * blocks.rows() * columns);
-        for _ in 0..HEADS * blocks.rows() {
+        let mut levels = Vec::with_capacity(heads * blocks.rows() * columns);
+        for _ in 0..heads * blocks.rows() {
             let mut row = vec![self.floor; columns];
             let mut order: Vec<usize> = (0..columns).collect();
             for i in (1..columns).rev() {
@@ -49,7 +43,7 @@ impl Mix {
             }
             levels.extend(row);
         }
-        LevelMap::from_vec(levels, (1, HEADS), blocks).unwrap()
+        LevelMap::from_vec(levels, (1, heads), blocks).unwrap()
     }
 }
 
@@ -77,36 +71,35 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|a| a.parse::<usize>().unwrap());
     let tokens = arguments.next().unwrap_or(8192);
     let rounds = arguments.next().unwrap_or(5);
+    let heads = arguments.next().unwrap_or(4);
     let blocks = Blocks::of(tokens);
-    let mixes = [
-        Mix::full("level 1", 1.0),
-        Mix::full("level 1", 0.5),
-        Mix::full("level 1", 0.25),
-        Mix::full("level 1", 0.12),
-        Mix::full("level 1", 0.1),
-        Mix::full("level 1", 0.05),
-        Mix {
-            name: "1,2,3,4 floor 7",
-            shares: vec![(1, 0.125), (2, 0.125), (3, 0.125), (4, 0.17)],
-            floor: 7,
-        },
-        Mix {
-            name: "1,2,3,4 floor 7",
-            shares: vec![(1, 0.04), (2, 0.04), (3, 0.04), (4, 0.08)],
-            floor: 7,
-        },
-    ];
-    println!("{tokens} tokens, {HEADS} heads, {} threads", rayon::current_num_threads());
+    let binary = [1.0, 0.5, 0.25, 0.12, 0.1, 0.05].map(|share| ("1", vec![(1, share)], 0));
+    // About a quarter and a tenth of the work.
+    let quarter = vec![(1, 0.13), (2, 0.13), (3, 0.13), (4, 0.17)];
+    let tenth = vec![(1, 0.045), (2, 0.045), (3, 0.06), (4, 0.12)];
+    let mixes: Vec<Mix> = binary
+        .into_iter()
+        .chain([
+            ("1 floor 7", vec![(1, 0.24)], 7),
+            ("1 floor 7", vec![(1, 0.09)], 7),
+            ("1,2,3,4", quarter.clone(), 0),
+            ("1,2,3,4", tenth.clone(), 0),
+            ("1,2,3,4 floor 7", quarter, 7),
+            ("1,2,3,4 floor 7", tenth, 7),
+        ])
+        .map(|(name, shares, floor)| Mix { name, shares, floor })
+        .collect();
+    println!("{tokens} tokens, {heads} heads, {} threads", rayon::current_num_threads());
     println!("| levels | exact density | F32 × 64 | F32 × 128 | BF16 × 64 | BF16 × 128 |");
     println!("|---|---|---|---|---|---|");
-    let maps: Vec<LevelMap> = mixes.iter().map(|mix| mix.map(blocks)).collect();
+    let maps: Vec<LevelMap> = mixes.iter().map(|mix| mix.map(heads, blocks)).collect();
     let mut table = vec![Vec::new(); mixes.len()];
     let mut dense_times = Vec::new();
     for (dtype, width) in
         [(DType::F32, 64), (DType::F32, 128), (DType::BF16, 64), (DType::BF16, 128)]
     {
         let [q, k, v] = [(); 3].map(|()| {
-            let x = Tensor::randn(0_f32, 1.0, (1, HEADS, tokens, width), &Device::Cpu).unwrap();
+            let x = Tensor::randn(0_f32, 1.0, (1, heads, tokens, width), &Device::Cpu).unwrap();
             x.to_dtype(dtype).unwrap()
         });
         let options = Options::new(1.0 / (width as f32).sqrt());

@@ -50,7 +50,7 @@ impl<T: Element> Work for (Band<'_, T>, *mut u32) {
         // SAFETY: the scratch holds the packed input and then one tile's sums; pixels and columns are within the
         // shapes, and tiles read at most a tile's height beyond a packed row.
         unsafe {
-            pack_input(&job, scratch);
+            pack_input::<S, T>(&job, scratch);
             let sums = scratch.add(packing.units(geometry) + 12).cast::<f32>();
             let epilogue = Epilogue { bias: &job.weights.bias, activation: Activation::None };
             let scale = job.weights.scale;
@@ -103,7 +103,7 @@ impl<T: Element> Work for (Band<'_, T>, *mut u32) {
 
 /// Packs the rows that the band sees of each frame.
 #[inline(always)]
-unsafe fn pack_input<T: Element>(job: &Band<'_, T>, scratch: *mut u32) {
+unsafe fn pack_input<S: Simd, T: Element>(job: &Band<'_, T>, scratch: *mut u32) {
     let (geometry, packing) = (job.geometry, job.packing);
     let [height, width] = job.input;
     let [_, sh, sw] = geometry.stride;
@@ -140,7 +140,7 @@ unsafe fn pack_input<T: Element>(job: &Band<'_, T>, scratch: *mut u32) {
                         let x = (start + (before * sw) as isize) as usize;
                         let from = frame.as_ptr().add((y as usize * width + x) * geometry.inputs);
                         let stride = sw * geometry.inputs;
-                        pack::transpose(
+                        pack::transpose::<S, T>(
                             from,
                             stride,
                             inside,

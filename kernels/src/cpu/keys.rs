@@ -1,6 +1,8 @@
 //! Keys and values as the two products of attention read them.
 #![expect(unsafe_code, reason = "reads rows and writes packed memory through pointers")]
 
+use half::bf16;
+
 use super::{
     host::Element,
     online::{KEYS, Shape},
@@ -37,7 +39,7 @@ pub(crate) unsafe fn pack<S: Simd, T: Element>(
     let panel_columns = 2 * shape.lanes;
     // SAFETY: the caller's promise.
     unsafe {
-        pack::transpose_rows(k, shape.width, k_to, KEYS);
+        pack::transpose_rows::<S, T>(k, shape.width, k_to, KEYS);
         let mut first = 0;
         while first < shape.width {
             let columns = panel_columns.min(shape.width - first);
@@ -76,11 +78,17 @@ unsafe fn values<S: Simd, T: Element>(
         }
         let (pairs, rest) = rows.as_chunks::<2>();
         for (unit, [low, high]) in pairs.iter().enumerate() {
-            let (low, high) = (low.add(first).cast::<u16>(), high.add(first).cast::<u16>());
+            let (low, high) = (low.add(first).cast::<bf16>(), high.add(first).cast::<bf16>());
             let to = to.add(unit * ld);
-            for column in 0..columns {
-                let pair = u32::from(*low.add(column)) | u32::from(*high.add(column)) << 16;
-                to.add(column).write(pair);
+            let mut column = 0;
+            while column + S::LANES <= columns {
+                let pairs = S::load_pairs(low.add(column), high.add(column));
+                S::store(to.add(column).cast(), pairs);
+                column += S::LANES;
+            }
+            for column in column..columns {
+                let (low, high) = ((*low.add(column)).to_bits(), (*high.add(column)).to_bits());
+                to.add(column).write(u32::from(low) | u32::from(high) << 16);
             }
         }
         for row in rest {

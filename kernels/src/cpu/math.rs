@@ -15,19 +15,38 @@ pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// As the methods of [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller's promise.
+    let [y] = unsafe { exp2_each::<S, 1>([x]) };
+    y
+}
+
+/// [`exp2`] of several vectors in step: each step waits for the one before, and the vectors fill the time.
+///
+/// # Safety
+/// As the methods of [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn exp2_each<S: Simd, const N: usize>(x: [S::V; N]) -> [S::V; N] {
     const COEFFICIENTS: [f32; 6] =
         [1.339_887_4e-3, 9.618_437e-3, 5.550_332_5e-2, 2.402_264_8e-1, 6.931_472e-1, 1.0];
     // SAFETY: the caller's promise.
     unsafe {
-        // The constant comes first, so that a NaN in x stays.
-        let x = S::max(S::splat(-127.0), S::min(S::splat(128.0), x));
-        let n = S::round(x);
-        let f = S::sub(x, n);
-        let mut p = S::splat(1.535_336_2e-4);
-        for c in COEFFICIENTS {
-            p = S::fma(p, f, S::splat(c));
+        let (mut n, mut f) = (x, x);
+        for (n, f) in n.iter_mut().zip(&mut f) {
+            // The constant comes first, so that a NaN in x stays.
+            let x = S::max(S::splat(-127.0), S::min(S::splat(128.0), *f));
+            *n = S::round(x);
+            *f = S::sub(x, *n);
         }
-        S::mul(p, S::pow2(n))
+        let mut p = [S::splat(1.535_336_2e-4); N];
+        for c in COEFFICIENTS {
+            for (p, f) in p.iter_mut().zip(&f) {
+                *p = S::fma(*p, *f, S::splat(c));
+            }
+        }
+        for (p, n) in p.iter_mut().zip(&n) {
+            *p = S::mul(*p, S::pow2(*n));
+        }
+        p
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Level, epilogue,
     host::Element,
     keys::{Ahead, Keys},
-    math::exp2,
+    math::{exp2, exp2_each},
     pack,
     simd::Simd,
     tile::{Tile, tile, tile_rows},
@@ -34,6 +34,8 @@ pub(crate) struct Shape {
     pub(crate) lanes: usize,
     /// Queries of the largest block in whole panels.
     queries: usize,
+    /// From one row of scores to the next.
+    score_row: usize,
     /// Offsets of the units along D in a packed tile of K.
     k_offsets: Vec<usize>,
     /// Offsets of the rows of the scores.
@@ -46,14 +48,16 @@ impl Shape {
         let lanes = pack::lanes(level);
         let depth = width.div_ceil(T::PER_UNIT);
         let queries = queries.next_multiple_of(2 * lanes);
+        let score_row = spread(queries);
         Self {
             width,
             depth,
             columns: width.next_multiple_of(lanes),
             lanes,
             queries,
+            score_row,
             k_offsets: (0..depth).map(|d| d * KEYS).collect(),
-            p_offsets: (0..KEYS).map(|key| key * queries).collect(),
+            p_offsets: (0..KEYS).map(|key| key * score_row).collect(),
         }
     }
 
@@ -70,8 +74,15 @@ impl Shape {
     /// Units of the scratch: Q, the scores, the sums, and three numbers a query.
     pub(crate) fn scratch_units(&self) -> usize {
         let rows = self.queries.next_multiple_of(TILE_ROWS);
-        (self.depth + KEYS + 3) * self.queries + rows * self.columns
+        (self.depth + 3) * self.queries + KEYS * self.score_row + rows * self.columns
     }
+}
+
+/// Units from one row to the next of a matrix of `columns` columns that is read down its columns: an odd number of cache
+/// lines. Were it a power of two, a few sets of the nearest cache would serve all rows, and not hold them.
+pub(crate) fn spread(columns: usize) -> usize {
+    const LINE: usize = 16;
+    (columns.div_ceil(LINE) | 1) * LINE
 }
 
 /// A block of queries and what it has gathered so far.
@@ -85,7 +96,7 @@ pub(crate) struct Online<'a, T> {
     fresh: bool,
     /// Panels of q.
     q: *mut u32,
-    /// `[KEYS, queries]`: scores, then P.
+    /// `[KEYS, score_row]`: scores, then P.
     scores: *mut f32,
     /// `[queries, columns]`: P·V so far.
     sums: *mut f32,
@@ -116,7 +127,7 @@ impl<'a, T: Element> Online<'a, T> {
         // stay within the shapes.
         unsafe {
             let scores = scratch.add(shape.depth * shape.queries);
-            let sums = scores.add(KEYS * shape.queries);
+            let sums = scores.add(KEYS * shape.score_row);
             let highest = sums.add(shape.queries.next_multiple_of(TILE_ROWS) * shape.columns);
             let online = Self {
                 shape,
@@ -137,7 +148,7 @@ impl<'a, T: Element> Online<'a, T> {
                 let from = q.as_ptr().add(first * shape.width);
                 let to = online.q.add(first * shape.depth);
                 let count = panel.min(rows - first);
-                pack::transpose(from, shape.width, count, shape.width, to, panel);
+                pack::transpose::<S, T>(from, shape.width, count, shape.width, to, panel);
                 first += panel;
             }
             let mut query = 0;
@@ -183,8 +194,8 @@ impl<'a, T: Element> Online<'a, T> {
                         a: keys.k.add(key),
                         offsets: &shape.k_offsets,
                         b: self.q.add(first * shape.depth),
-                        sums: self.scores.add(key * shape.queries + first),
-                        ldc: shape.queries,
+                        sums: self.scores.add(key * shape.score_row + first),
+                        ldc: shape.score_row,
                         accumulate: false,
                     };
                     ahead.fetch::<S>(shape.width);
@@ -199,11 +210,11 @@ impl<'a, T: Element> Online<'a, T> {
     /// Scores to P, in place: P of a key is a row of F32, or half of a row of BF16 pairs.
     #[inline(always)]
     unsafe fn softmax<S: Simd>(&self, bias: &[f32]) {
-        let (queries, keys) = (self.shape.queries, bias.len());
+        let (row, keys) = (self.shape.score_row, bias.len());
         let bias = bias.as_ptr();
         let mut query = 0;
         while query < self.rows {
-            // SAFETY: rows and columns of the scores; row j of the pairs is written when rows 2j and 2j + 1 are read.
+            // SAFETY: rows and columns of the scores.
             unsafe {
                 let scores = self.scores.add(query);
                 let scale = S::splat(self.scale);
@@ -213,7 +224,7 @@ impl<'a, T: Element> Online<'a, T> {
                 while key + 4 <= keys {
                     for (i, highest) in highest.iter_mut().enumerate() {
                         let score = S::fma(
-                            S::load(scores.add((key + i) * queries)),
+                            S::load(scores.add((key + i) * row)),
                             scale,
                             S::splat(*bias.add(key + i)),
                         );
@@ -223,7 +234,7 @@ impl<'a, T: Element> Online<'a, T> {
                 }
                 while key < keys {
                     let score =
-                        S::fma(S::load(scores.add(key * queries)), scale, S::splat(*bias.add(key)));
+                        S::fma(S::load(scores.add(key * row)), scale, S::splat(*bias.add(key)));
                     highest[0] = S::max(score, highest[0]);
                     key += 1;
                 }
@@ -232,28 +243,19 @@ impl<'a, T: Element> Online<'a, T> {
                 let shrink = exp2::<S>(S::sub(before, highest));
                 let mut total = [S::splat(0.0); 2];
                 let mut key = 0;
-                while key < keys {
-                    let mut p = [S::splat(0.0); 2];
-                    for (i, p) in p.iter_mut().enumerate() {
-                        if key + i < keys {
-                            let score = S::fma(
-                                S::load(scores.add((key + i) * queries)),
-                                scale,
-                                S::splat(*bias.add(key + i)),
-                            );
-                            *p = exp2::<S>(S::sub(score, highest));
-                            total[i] = S::add(total[i], *p);
-                        }
-                    }
-                    if T::PER_UNIT == 2 {
-                        S::store(scores.add(key / 2 * queries), S::pair(p[0], p[1]));
-                    } else {
-                        S::store(scores.add(key * queries), p[0]);
-                        if key + 1 < keys {
-                            S::store(scores.add((key + 1) * queries), p[1]);
-                        }
-                    }
+                while key + 4 <= keys {
+                    let p = self.weights::<S, 4>(query, key, bias, highest, &mut total);
+                    self.store_weights::<S, 4>(query, key, p);
+                    key += 4;
+                }
+                while key + 2 <= keys {
+                    let p = self.weights::<S, 2>(query, key, bias, highest, &mut total);
+                    self.store_weights::<S, 2>(query, key, p);
                     key += 2;
+                }
+                if key < keys {
+                    let p = self.weights::<S, 1>(query, key, bias, highest, &mut total);
+                    self.store_weights::<S, 1>(query, key, p);
                 }
                 let before = S::load(self.totals.add(query));
                 let total = S::add(total[0], total[1]);
@@ -262,6 +264,56 @@ impl<'a, T: Element> Online<'a, T> {
                 S::store(self.shrink.add(query), shrink);
             }
             query += S::LANES;
+        }
+    }
+
+    /// P of the N keys from `key`, an even one, on; added to the totals of even and odd keys.
+    #[inline(always)]
+    unsafe fn weights<S: Simd, const N: usize>(
+        &self,
+        query: usize,
+        key: usize,
+        bias: *const f32,
+        highest: S::V,
+        totals: &mut [S::V; 2],
+    ) -> [S::V; N] {
+        // SAFETY: rows and columns of the scores.
+        unsafe {
+            let scores = self.scores.add(key * self.shape.score_row + query);
+            let mut p = [S::splat(0.0); N];
+            for (i, p) in p.iter_mut().enumerate() {
+                let score = S::load(scores.add(i * self.shape.score_row));
+                let score = S::fma(score, S::splat(self.scale), S::splat(*bias.add(key + i)));
+                *p = S::sub(score, highest);
+            }
+            let p = exp2_each::<S, N>(p);
+            for (i, p) in p.iter().enumerate() {
+                totals[i % 2] = S::add(totals[i % 2], *p);
+            }
+            p
+        }
+    }
+
+    /// Puts P in the place of scores, all of which were read.
+    #[inline(always)]
+    unsafe fn store_weights<S: Simd, const N: usize>(
+        &self,
+        query: usize,
+        key: usize,
+        p: [S::V; N],
+    ) {
+        // SAFETY: rows and columns of the scores; row j of the pairs is written when rows 2j and 2j + 1 are read.
+        unsafe {
+            let to = self.scores.add(key / T::PER_UNIT * self.shape.score_row + query);
+            for (row, p) in p.chunks(T::PER_UNIT).enumerate() {
+                let to = to.add(row * self.shape.score_row);
+                match p {
+                    [p] if T::PER_UNIT == 1 => S::store(to, *p),
+                    [low] => S::store(to, S::pair(*low, S::splat(0.0))),
+                    [low, high, ..] => S::store(to, S::pair(*low, *high)),
+                    [] => {}
+                }
+            }
         }
     }
 

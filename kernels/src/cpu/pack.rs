@@ -117,9 +117,9 @@ impl Panels {
 /// number of BF16 is padded by a zero.
 ///
 /// # Safety
-/// Memory is there for what the shapes name.
+/// As the methods of [`Simd`]; memory is there for what the shapes name.
 #[inline(always)]
-pub(crate) unsafe fn transpose<T: Element>(
+pub(crate) unsafe fn transpose<S: Simd, T: Element>(
     from: *const T,
     from_stride: usize,
     rows: usize,
@@ -127,24 +127,18 @@ pub(crate) unsafe fn transpose<T: Element>(
     to: *mut u32,
     ld: usize,
 ) {
-    let mut r = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        while r + 4 <= rows {
-            let first = from.add(r * from_stride);
-            let four = [
-                first,
-                first.add(from_stride),
-                first.add(2 * from_stride),
-                first.add(3 * from_stride),
-            ];
-            transpose_four(four, width, to.add(r), ld);
-            r += 4;
+    let mut group = [from; GROUP];
+    let mut first = 0;
+    while first < rows {
+        let count = S::LANES.min(rows - first);
+        // SAFETY: the caller's promise.
+        unsafe {
+            for (i, row) in group[..count].iter_mut().enumerate() {
+                *row = from.add((first + i) * from_stride);
+            }
+            transpose_group::<S, T>(&group, count, width, to.add(first), ld);
         }
-        while r < rows {
-            transpose_one(from.add(r * from_stride), width, to.add(r), ld);
-            r += 1;
-        }
+        first += S::LANES;
     }
 }
 
@@ -153,113 +147,63 @@ pub(crate) unsafe fn transpose<T: Element>(
 /// # Safety
 /// As [`transpose`]: every pointer is to `width` elements.
 #[inline(always)]
-pub(crate) unsafe fn transpose_rows<T: Element>(
+pub(crate) unsafe fn transpose_rows<S: Simd, T: Element>(
     rows: &[*const T],
     width: usize,
     to: *mut u32,
     ld: usize,
 ) {
-    let (fours, rest) = rows.as_chunks::<4>();
-    // SAFETY: the caller's promise.
-    unsafe {
-        for (i, four) in fours.iter().enumerate() {
-            transpose_four(*four, width, to.add(4 * i), ld);
-        }
-        for (i, row) in rest.iter().enumerate() {
-            transpose_one(*row, width, to.add(4 * fours.len() + i), ld);
-        }
+    let mut first = 0;
+    while first < rows.len() {
+        let count = S::LANES.min(rows.len() - first);
+        let mut group = [rows[first]; GROUP];
+        group[..count].copy_from_slice(&rows[first..first + count]);
+        // SAFETY: the caller's promise.
+        unsafe { transpose_group::<S, T>(&group, count, width, to.add(first), ld) };
+        first += S::LANES;
     }
 }
 
+/// Rows of a group at most: a vector's lanes.
+const GROUP: usize = 16;
+
+/// The first `count` of S's lanes' rows, all of which can be read.
 #[inline(always)]
-unsafe fn transpose_four<T: Element>(rows: [*const T; 4], width: usize, to: *mut u32, ld: usize) {
+unsafe fn transpose_group<S: Simd, T: Element>(
+    rows: &[*const T; GROUP],
+    count: usize,
+    width: usize,
+    to: *mut u32,
+    ld: usize,
+) {
     let whole = width / T::PER_UNIT;
-    let [a, b, c, d] = rows;
-    let (a, b, c, d) = (a.cast::<u32>(), b.cast::<u32>(), c.cast::<u32>(), d.cast::<u32>());
-    // SAFETY: the caller's promise; reads of units may be unaligned, BF16 rows start anywhere.
+    // SAFETY: the caller's promise.
     unsafe {
         let mut k = 0;
         while k + 4 <= whole {
-            let block = [quad(a.add(k)), quad(b.add(k)), quad(c.add(k)), quad(d.add(k))];
-            transpose_4x4(block, to.add(k * ld), ld);
+            let mut quads = [S::splat(0.0); 4];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                *quad = S::load_quads(rows.as_ptr().add(i).cast(), k);
+            }
+            for (i, units) in S::transpose_quads(quads).iter().enumerate() {
+                let to = to.add((k + i) * ld).cast();
+                if count == S::LANES {
+                    S::store(to, *units);
+                } else {
+                    S::store_first(to, *units, count);
+                }
+            }
             k += 4;
         }
-        while k < whole {
-            let to = to.add(k * ld);
-            to.write(a.add(k).read_unaligned());
-            to.add(1).write(b.add(k).read_unaligned());
-            to.add(2).write(c.add(k).read_unaligned());
-            to.add(3).write(d.add(k).read_unaligned());
-            k += 1;
-        }
-        if T::PER_UNIT == 2 && !width.is_multiple_of(2) {
-            let mut r = 0;
-            while r < 4 {
-                to.add(whole * ld + r).write(last_half(rows[r], width));
-                r += 1;
+        for (r, row) in rows[..count].iter().enumerate() {
+            let to = to.add(r);
+            for k in k..whole {
+                to.add(k * ld).write(row.cast::<u32>().add(k).read_unaligned());
             }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn transpose_one<T: Element>(row: *const T, width: usize, to: *mut u32, ld: usize) {
-    let whole = width / T::PER_UNIT;
-    // SAFETY: as `transpose_four`.
-    unsafe {
-        for k in 0..whole {
-            to.add(k * ld).write(row.cast::<u32>().add(k).read_unaligned());
-        }
-        if T::PER_UNIT == 2 && !width.is_multiple_of(2) {
-            to.add(whole * ld).write(last_half(row, width));
-        }
-    }
-}
-
-/// The last BF16 of an odd row, with a zero beside it.
-#[inline(always)]
-unsafe fn last_half<T: Element>(row: *const T, width: usize) -> u32 {
-    // SAFETY: the caller has `width` elements of 16 bits there.
-    u32::from(unsafe { row.add(width - 1).cast::<u16>().read() })
-}
-
-/// Four units from an address that need not be aligned.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn quad(from: *const u32) -> std::arch::x86_64::__m128 {
-    // SAFETY: the caller has four units there; SSE is part of x86-64.
-    unsafe { std::arch::x86_64::_mm_loadu_ps(from.cast()) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn transpose_4x4(rows: [std::arch::x86_64::__m128; 4], to: *mut u32, ld: usize) {
-    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_storeu_ps};
-    let [mut a, mut b, mut c, mut d] = rows;
-    // SAFETY: the caller has four rows of four units there; SSE is part of x86-64.
-    unsafe {
-        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
-        _mm_storeu_ps(to.cast(), a);
-        _mm_storeu_ps(to.add(ld).cast(), b);
-        _mm_storeu_ps(to.add(2 * ld).cast(), c);
-        _mm_storeu_ps(to.add(3 * ld).cast(), d);
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-unsafe fn quad(from: *const u32) -> [u32; 4] {
-    // SAFETY: the caller has four units there.
-    unsafe { from.cast::<[u32; 4]>().read_unaligned() }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-unsafe fn transpose_4x4(rows: [[u32; 4]; 4], to: *mut u32, ld: usize) {
-    for k in 0..4 {
-        for (r, row) in rows.iter().enumerate() {
-            // SAFETY: the caller has four rows of four units there.
-            unsafe { to.add(k * ld + r).write(row[k]) };
+            if T::PER_UNIT == 2 && !width.is_multiple_of(2) {
+                // The last BF16 of an odd row, with a zero beside it.
+                to.add(whole * ld).write(u32::from(row.add(width - 1).cast::<u16>().read()));
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Loops over the elements of a row, and over the rows of a tensor.
+//! Loops over the elements of a row, over the rows of a tensor, and over tasks.
 #![expect(unsafe_code, reason = "made of the levels' vector methods")]
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use rayon::prelude::*;
 
@@ -16,6 +19,18 @@ pub(crate) fn in_parallel(rows: usize, width: usize, work: impl Fn(Range<usize>)
     (0..rows.div_ceil(each))
         .into_par_iter()
         .for_each(|task| work(task * each..rows.min((task + 1) * each)));
+}
+
+/// Calls `work` with every task on all cores: in their order, each core taking the next one when it is free.
+pub(crate) fn in_turn<T: Sync>(tasks: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    (0..rayon::current_num_threads().min(tasks.len())).into_par_iter().with_max_len(1).for_each(
+        |_| {
+            while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                work(task);
+            }
+        },
+    );
 }
 
 /// Σ x of a row.

@@ -159,7 +159,7 @@ impl<T: Element> Work for (Job<'_, T>, *mut u32) {
             // SAFETY: rows and columns of x as its shape says; the block has `slice · ld` units.
             unsafe {
                 let from = job.x.as_ptr().add(job.rows.start * job.inputs + first);
-                pack::transpose(from, job.inputs, rows, elements, scratch, ld);
+                pack::transpose::<S, T>(from, job.inputs, rows, elements, scratch, ld);
             }
             let mut index = job.range.start;
             while index < job.range.end {

@@ -85,6 +85,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn pair(low: Self::V, high: Self::V) -> Self::V;
     /// Swaps neighbours: lanes 1, 0, 3, 2, …
     unsafe fn swap_pairs(x: Self::V) -> Self::V;
+    /// The two BF16 at each place of two rows in one 32-bit lane, `low`'s in the low half.
+    unsafe fn load_pairs(low: *const bf16, high: *const bf16) -> Self::V;
+    /// Four units of every fourth row: lanes 4i..4i + 4 are units k..k + 4 of `rows[4i]`.
+    unsafe fn load_quads(rows: *const *const f32, k: usize) -> Self::V;
+    /// In each four lanes, number r of result c is number c of operand r.
+    unsafe fn transpose_quads(rows: [Self::V; 4]) -> [Self::V; 4];
     /// Asks for the cache line of an address, which need not be mapped, to be brought near.
     unsafe fn prefetch(from: *const u8);
 

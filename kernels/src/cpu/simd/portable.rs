@@ -105,5 +105,37 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_pairs(low: *const bf16, high: *const bf16) -> Self::V {
+        let mut pairs = [0.0; LANES];
+        for (i, pair) in pairs.iter_mut().enumerate() {
+            // SAFETY: the caller has LANES elements at both.
+            let (low, high) = unsafe { (low.add(i).read(), high.add(i).read()) };
+            *pair = f32::from_bits(u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16);
+        }
+        pairs
+    }
+
+    #[inline(always)]
+    unsafe fn load_quads(rows: *const *const f32, k: usize) -> Self::V {
+        let mut quads = [0.0; LANES];
+        for (i, quad) in quads.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            // SAFETY: the caller has these rows, and the four units in each.
+            *quad = unsafe { (*rows.add(4 * i)).add(k).cast::<[f32; 4]>().read_unaligned() };
+        }
+        quads
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_quads(rows: [Self::V; 4]) -> [Self::V; 4] {
+        let mut columns = rows;
+        for (c, column) in columns.iter_mut().enumerate() {
+            for (i, x) in column.iter_mut().enumerate() {
+                *x = rows[i % 4][i / 4 * 4 + c];
+            }
+        }
+        columns
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(_: *const u8) {}
 }

@@ -110,6 +110,28 @@ impl Simd for Avx2 {
                 _mm256_and_si256(rounded_256(high), _mm256_set1_epi32(0xffff_0000_u32 as i32)),
             ))
         }
+        load_pairs(low: *const bf16, high: *const bf16) -> __m256 {
+            _mm256_castsi256_ps(_mm256_or_si256(
+                _mm256_cvtepu16_epi32(_mm_loadu_si128(low.cast())),
+                _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(high.cast()))),
+            ))
+        }
+        load_quads(rows: *const *const f32, k: usize) -> __m256 {
+            _mm256_loadu2_m128((*rows.add(4)).add(k), (*rows).add(k))
+        }
+        transpose_quads(rows: [__m256; 4]) -> [__m256; 4] {{
+            let [a, b, c, d] = rows;
+            let ab = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+            let ab_high = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+            let cd = _mm256_castps_pd(_mm256_unpacklo_ps(c, d));
+            let cd_high = _mm256_castps_pd(_mm256_unpackhi_ps(c, d));
+            [
+                _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)),
+                _mm256_castpd_ps(_mm256_unpacklo_pd(ab_high, cd_high)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(ab_high, cd_high)),
+            ]
+        }}
         swap_pairs(x: __m256) -> __m256 { _mm256_permute_ps::<0b10_11_00_01>(x) }
         prefetch(from: *const u8) -> () { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
@@ -184,6 +206,31 @@ macro_rules! sixteen_lanes {
                 ))
             }
             sum(x: __m512) -> f32 { _mm512_reduce_add_ps(x) }
+            load_pairs(low: *const bf16, high: *const bf16) -> __m512 {
+                _mm512_castsi512_ps(_mm512_or_si512(
+                    _mm512_cvtepu16_epi32(_mm256_loadu_si256(low.cast())),
+                    _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(high.cast()))),
+                ))
+            }
+            load_quads(rows: *const *const f32, k: usize) -> __m512 {{
+                let x = _mm512_castps128_ps512(_mm_loadu_ps((*rows).add(k)));
+                let x = _mm512_insertf32x4::<1>(x, _mm_loadu_ps((*rows.add(4)).add(k)));
+                let x = _mm512_insertf32x4::<2>(x, _mm_loadu_ps((*rows.add(8)).add(k)));
+                _mm512_insertf32x4::<3>(x, _mm_loadu_ps((*rows.add(12)).add(k)))
+            }}
+            transpose_quads(rows: [__m512; 4]) -> [__m512; 4] {{
+                let [a, b, c, d] = rows;
+                let ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                let ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+                let cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+                let cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+                [
+                    _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                    _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+                    _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+                    _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high)),
+                ]
+            }}
             swap_pairs(x: __m512) -> __m512 { _mm512_permute_ps::<0b10_11_00_01>(x) }
             prefetch(from: *const u8) -> () { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }

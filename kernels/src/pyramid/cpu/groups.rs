@@ -20,6 +20,8 @@ impl Groups {
     /// `before[t]` valid keys lie before token t, 0 ≤ t ≤ Sk.
     pub(super) fn new(level: u8, blocks: Blocks, bias: Bias, before: &[u32]) -> Self {
         let (mut starts, mut ends, mut biases) = (vec![0], vec![0], Vec::new());
+        let bias_of: Vec<f32> =
+            (0..=pool(level)).map(|count| (bias.of(level, count as f64) * LOG2_E) as f32).collect();
         for column in 0..blocks.columns() {
             let block = blocks.key_range(column);
             for first in block.clone().step_by(pool(level)) {
@@ -27,7 +29,7 @@ impl Groups {
                 let count = end - before[first];
                 if count > 0 {
                     ends.push(end);
-                    biases.push((bias.of(level, f64::from(count)) * LOG2_E) as f32);
+                    biases.push(bias_of[count as usize]);
                 }
             }
             starts.push(biases.len() as u32);
@@ -50,7 +52,8 @@ impl Groups {
         &self.ends[groups.start..=groups.end]
     }
 
-    pub(super) fn bias(&self, group: usize) -> f32 {
-        self.bias[group]
+    /// β·log₂e of each of `groups`.
+    pub(super) fn bias(&self, groups: Range<usize>) -> &[f32] {
+        &self.bias[groups]
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         host::{self, Element, Output},
         math::LOG2_E,
         online::Shape,
+        rows,
         simd::dispatch,
     },
     levels::{FULL, LevelMap},
@@ -61,22 +62,27 @@ pub(super) fn attention<T: Element>(
     let mut lses = Output::<f32>::new(batch * heads * queries);
     let (to, lse_to) = (result.shared(), lses.shared());
 
-    // Heads are pooled and attended in groups: enough tasks for every core, and little pooled at once.
+    // Heads are pooled and attended in groups: enough tasks for every core, and what was pooled still near when it is
+    // read. Where there is nothing to pool nobody waits for a group's last task.
     let (rows, columns) = (blocks.rows(), blocks.columns());
     let all = batch * heads;
-    let together = (4 * rayon::current_num_threads()).div_ceil(rows).clamp(1, all.max(1));
-    let mut means = Output::<T>::new(together * Pooled::<T>::elements(&groups, width));
+    let of_head = Pooled::<T>::elements(&groups, width);
+    let enough = (4 * rayon::current_num_threads()).div_ceil(rows);
+    let together = if of_head == 0 { all } else { enough.min(all) }.max(1);
+    let mut means = Output::<T>::new(together * of_head);
     let pooled = Pooled::new(&groups, width, means.shared());
     for first in (0..all).step_by(together) {
         let heads = first..all.min(first + together);
         let of = |x: &'_ [T], head: usize| x[(first + head) * keys * width..].as_ptr();
-        (0..heads.len() * columns).into_par_iter().for_each(|task| {
-            let (head, column) = (task / columns, task % columns);
-            // SAFETY: the level is the machine's at most; each task writes its own groups.
-            unsafe { pooled.fill(level, head, column, [of(k, head), of(v, head)]) };
-        });
+        if of_head > 0 {
+            (0..heads.len() * columns).into_par_iter().for_each(|task| {
+                let (head, column) = (task / columns, task % columns);
+                // SAFETY: the level is the machine's at most; each task writes its own groups.
+                unsafe { pooled.fill(level, head, column, [of(k, head), of(v, head)]) };
+            });
+        }
         let tasks = tasks(&levels, first, heads.len(), &groups, blocks);
-        tasks.into_iter().par_bridge().for_each(|task| {
+        rows::in_turn(&tasks, |task| {
             let sources = pooled.sources(task.head, [of(k, task.head), of(v, task.head)]);
             let row = (first + task.head) * rows + task.row;
             let query = (first + task.head) * queries + task.queries.start;
@@ -137,7 +143,8 @@ struct Task {
     work: usize,
 }
 
-/// The tasks of some heads, the longest first, so that no long one is left for the end.
+/// The tasks of some heads, head by head, whose keys stay near the processor so; of each the longest first, so that no
+/// long one is left for the end.
 fn tasks(
     levels: &[u8],
     first: usize,
@@ -162,6 +169,6 @@ fn tasks(
             tasks.push(Task { head, row, work: keys * queries.len(), queries });
         }
     }
-    tasks.sort_by_key(|task| Reverse(task.work));
+    tasks.sort_by_key(|task| (task.head, Reverse(task.work)));
     tasks
 }

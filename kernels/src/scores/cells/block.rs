@@ -4,7 +4,7 @@
 use super::{KEYS, Reduce, Shape};
 use crate::cpu::{
     host::Element,
-    math::{LOG2_E, exp2},
+    math::{LOG2_E, exp2, exp2_each},
     pack,
     simd::{Simd, Work},
     tile::{Tile, tile, tile_rows},
@@ -33,7 +33,7 @@ pub(super) struct Group<'a, T> {
 pub(super) struct Parts {
     /// Panels of q.
     q: *mut u32,
-    /// `[KEYS, queries]`.
+    /// `[KEYS, row]`, `row` of [`Shape::logit_row`].
     logits: *mut f32,
     /// `[cells, numbers, queries]`.
     pub(super) cells: *mut f32,
@@ -67,7 +67,7 @@ impl<T: Element> Work for (Group<'_, T>, *mut u32) {
         // stay within the shapes.
         unsafe {
             let logits = scratch.add(shape.depth * queries);
-            let cells = logits.add(KEYS * queries);
+            let cells = logits.add(KEYS * shape.logit_row(rows));
             let units = cells.add(shape.cells() * shape.numbers * queries);
             let highest = units.add(shape.chunks() * queries);
             let parts = Parts {
@@ -83,7 +83,14 @@ impl<T: Element> Work for (Group<'_, T>, *mut u32) {
             while first < rows {
                 let from = group.q.as_ptr().add(first * shape.width);
                 let to = parts.q.add(first * shape.depth);
-                pack::transpose(from, shape.width, panel.min(rows - first), shape.width, to, panel);
+                pack::transpose::<S, T>(
+                    from,
+                    shape.width,
+                    panel.min(rows - first),
+                    shape.width,
+                    to,
+                    panel,
+                );
                 first += panel;
             }
             let mut query = 0;
@@ -125,7 +132,8 @@ impl<T: Element> Work for (Group<'_, T>, *mut u32) {
 #[inline(always)]
 unsafe fn logits_of<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: Chunk) {
     let shape = group.shape;
-    let queries = shape.columns(group.q.len() / shape.width);
+    let rows = group.q.len() / shape.width;
+    let (queries, row) = (shape.columns(rows), shape.logit_row(rows));
     let mut first = 0;
     while first < queries {
         let mut key = 0;
@@ -136,8 +144,8 @@ unsafe fn logits_of<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chu
                     a: group.k.add(chunk.index * shape.chunk_units() + key),
                     offsets: group.offsets,
                     b: parts.q.add(first * shape.depth),
-                    sums: parts.logits.add(key * queries + first),
-                    ldc: queries,
+                    sums: parts.logits.add(key * row + first),
+                    ldc: row,
                     accumulate: false,
                 };
                 tile::<S, T>(chunk.keys - key, 2, operands);
@@ -170,7 +178,8 @@ unsafe fn logit<S: Simd, T>(
 /// Raises each query's largest logit to the chunk's.
 #[inline(always)]
 unsafe fn raise<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: Chunk) {
-    let queries = group.shape.columns(group.q.len() / group.shape.width);
+    let rows = group.q.len() / group.shape.width;
+    let (queries, row) = (group.shape.columns(rows), group.shape.logit_row(rows));
     let mut query = 0;
     while query < queries {
         // SAFETY: rows and columns of the logits.
@@ -180,7 +189,7 @@ unsafe fn raise<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: 
             let mut key = 0;
             while key + 4 <= chunk.keys {
                 for (i, highest) in highest.iter_mut().enumerate() {
-                    let at = logits.add((key + i) * queries);
+                    let at = logits.add((key + i) * row);
                     *highest = S::max(
                         logit::<S, T>(group, at, chunk.first + key + i, S::splat(0.0)),
                         *highest,
@@ -189,7 +198,7 @@ unsafe fn raise<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: 
                 key += 4;
             }
             while key < chunk.keys {
-                let at = logits.add(key * queries);
+                let at = logits.add(key * row);
                 highest[0] =
                     S::max(logit::<S, T>(group, at, chunk.first + key, S::splat(0.0)), highest[0]);
                 key += 1;
@@ -206,7 +215,8 @@ unsafe fn raise<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: 
 #[inline(always)]
 unsafe fn sums<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: Chunk) {
     let shape = group.shape;
-    let queries = shape.columns(group.q.len() / shape.width);
+    let rows = group.q.len() / shape.width;
+    let (queries, row) = (shape.columns(rows), shape.logit_row(rows));
     let mut query = 0;
     while query < queries {
         // SAFETY: rows and columns of the logits and of the cells.
@@ -217,22 +227,26 @@ unsafe fn sums<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: C
             let mut key = 0;
             while key < chunk.keys {
                 let end = chunk.keys.min(key + shape.cell);
-                let mut sums = [S::splat(0.0); 2];
-                while key + 2 <= end {
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        let at = logits.add((key + i) * queries);
-                        let score = logit::<S, T>(group, at, chunk.first + key + i, less);
-                        *sum = S::add(*sum, exp2::<S>(score));
+                let mut sums = [S::splat(0.0); 4];
+                while key + 4 <= end {
+                    let mut scores = sums;
+                    for (i, score) in scores.iter_mut().enumerate() {
+                        let at = logits.add((key + i) * row);
+                        *score = logit::<S, T>(group, at, chunk.first + key + i, less);
                     }
-                    key += 2;
+                    for (sum, weight) in sums.iter_mut().zip(exp2_each::<S, 4>(scores)) {
+                        *sum = S::add(*sum, weight);
+                    }
+                    key += 4;
                 }
-                if key < end {
-                    let at = logits.add(key * queries);
+                while key < end {
+                    let at = logits.add(key * row);
                     let score = logit::<S, T>(group, at, chunk.first + key, less);
                     sums[0] = S::add(sums[0], exp2::<S>(score));
                     key += 1;
                 }
-                S::store(parts.cells.add(cell * queries + query), S::add(sums[0], sums[1]));
+                let sum = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
+                S::store(parts.cells.add(cell * queries + query), sum);
                 cell += 1;
             }
         }
@@ -244,7 +258,8 @@ unsafe fn sums<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: C
 #[inline(always)]
 unsafe fn maxima<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: Chunk) {
     let shape = group.shape;
-    let queries = shape.columns(group.q.len() / shape.width);
+    let rows = group.q.len() / shape.width;
+    let (queries, row) = (shape.columns(rows), shape.logit_row(rows));
     let mut query = 0;
     while query < queries {
         // SAFETY: rows and columns of the logits and of the cells.
@@ -257,7 +272,7 @@ unsafe fn maxima<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk:
                 let end = chunk.keys.min(key + shape.cell);
                 let mut most = S::splat(f32::MIN);
                 while key < end {
-                    let at = logits.add(key * queries);
+                    let at = logits.add(key * row);
                     let score = logit::<S, T>(group, at, chunk.first + key, S::splat(0.0));
                     most = S::max(most, score);
                     key += 1;
@@ -276,7 +291,8 @@ unsafe fn maxima<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk:
 #[inline(always)]
 unsafe fn log_sums<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chunk: Chunk) {
     let shape = group.shape;
-    let queries = shape.columns(group.q.len() / shape.width);
+    let rows = group.q.len() / shape.width;
+    let (queries, row) = (shape.columns(rows), shape.logit_row(rows));
     let mut query = 0;
     while query < queries {
         // SAFETY: rows and columns of the logits and of the cells.
@@ -289,7 +305,7 @@ unsafe fn log_sums<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chun
                 let mut most = S::splat(f32::MIN);
                 let mut key = first;
                 while key < end {
-                    let at = logits.add(key * queries);
+                    let at = logits.add(key * row);
                     most = S::max(logit::<S, T>(group, at, chunk.first + key, S::splat(0.0)), most);
                     key += 1;
                 }
@@ -297,7 +313,7 @@ unsafe fn log_sums<S: Simd, T: Element>(group: &Group<'_, T>, parts: Parts, chun
                 let mut sum = S::splat(0.0);
                 key = first;
                 while key < end {
-                    let at = logits.add(key * queries);
+                    let at = logits.add(key * row);
                     let score = logit::<S, T>(group, at, chunk.first + key, less);
                     sum = S::add(sum, exp2::<S>(score));
                     key += 1;

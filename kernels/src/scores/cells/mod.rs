@@ -17,8 +17,9 @@ use crate::cpu::{
     Level,
     host::{self, Element, Shared, Units},
     math::LOG2_E,
+    online::spread,
     pack,
-    simd::dispatch,
+    simd::{Simd, Work, dispatch},
 };
 
 mod block;
@@ -174,10 +175,15 @@ impl Shape {
         queries.next_multiple_of(2 * self.lanes)
     }
 
+    /// From one key's logits to the next's.
+    fn logit_row(&self, queries: usize) -> usize {
+        spread(self.columns(queries))
+    }
+
     /// Units of scratch for a group: the queries, the logits, the cells, and what is kept of each chunk and query.
     fn scratch_units(&self, queries: usize) -> usize {
-        (self.depth + KEYS + self.numbers * self.cells() + self.chunks() + 2)
-            * self.columns(queries)
+        (self.depth + self.numbers * self.cells() + self.chunks() + 2) * self.columns(queries)
+            + KEYS * self.logit_row(queries)
     }
 }
 
@@ -210,8 +216,8 @@ pub(super) fn reduce<T: Element, F: Fold>(
             let count = shape.chunk.min(keys - chunk * shape.chunk);
             let from = &operands.k[start * shape.width..(start + count) * shape.width];
             let to = packed_to.at(head * head_units + chunk * shape.chunk_units());
-            // SAFETY: each task packs its own chunk, of the size that the shape says; `from` has `count` rows.
-            unsafe { pack::transpose(from.as_ptr(), shape.width, count, shape.width, to, KEYS) };
+            // SAFETY: the level is the machine's at most; each task packs its own chunk, of the size that the shape says.
+            unsafe { dispatch(level, Pack { keys: from, width: shape.width, to }) };
         });
         let heads = scores.par_chunks_mut(rows * columns).enumerate();
         heads.for_each(|(head, scores)| {
@@ -230,6 +236,26 @@ pub(super) fn reduce<T: Element, F: Fold>(
         });
     }
     scores
+}
+
+/// Packing of a chunk of keys.
+struct Pack<'a, T> {
+    /// The chunk's rows.
+    keys: &'a [T],
+    width: usize,
+    to: *mut u32,
+}
+
+impl<T: Element> Work for Pack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (from, width) = (self.keys.as_ptr(), self.width);
+        let rows = self.keys.len() / width;
+        // SAFETY: the caller has room for a chunk.
+        unsafe { pack::transpose::<S, T>(from, width, rows, width, self.to, KEYS) };
+    }
 }
 
 /// Some whole query blocks of one head.
