@@ -35,6 +35,9 @@ fn estimators(c: &mut Criterion) {
         bench("sampled_max ¼", &|| {
             drop(scores::sampled_max(&q, &k, blocks, scale, &sampling).unwrap());
         });
+        bench("pooling_loss 8", &|| {
+            drop(scores::pooling_loss([&q, &k, &v], blocks, scale, 8, 1).unwrap());
+        });
         bench("sampled_rows 64", &|| {
             drop(scores::sampled_rows(&q, &k, blocks, scale, &rows).unwrap());
         });

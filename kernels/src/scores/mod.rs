@@ -10,6 +10,7 @@
 //! | [`sub_block`] | ln Σ n·m·e^(scale·q̄·k̄) over runs of 16 | 1/256 | §2.16 (SubBlock) |
 //! | [`sampled_max`] | max over sampled pairs of e^(s − row maximum) | 1/16 | §2.1 (PSA) |
 //! | [`sampled_rows`] | softmax mass, of single queries | rows/Sq | §2.6, §2.15 |
+//! | [`pooling_loss`] | squared change of the output at each level, of sampled queries | queries/128 | ours |
 //! | [`block_mass`] | softmax mass, exact | 1 | §2.3 (AdaSpa) |
 //!
 //! Measured in CPU time beside dense attention, 5 heads × 64, F32, AVX-512, 2 304 and 8 192 tokens (`--bench scores`):
@@ -28,6 +29,7 @@ mod cells;
 mod cost;
 mod mass;
 mod pooled;
+mod pooling;
 mod sampled;
 mod sub_block;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use alike::{group_cosine, self_similarity};
 pub use cost::Estimator;
 pub use mass::{Mass, block_mass, sampled_rows};
 pub use pooled::mean_pool;
+pub use pooling::{PoolingLoss, pooling_loss};
 pub use sampled::{Sampling, sampled_max};
 pub use sub_block::sub_block;
 

@@ -97,7 +97,7 @@ fn positions(sampling: &Sampling, blocks: Blocks, head: usize) -> (Vec<usize>, V
 }
 
 /// The rows of x `[B, H, S, D]` with the given places in `[B·H·S, D]`, as many from each head.
-fn gathered(x: &Tensor, tokens: Vec<u32>) -> Result<Tensor> {
+pub(super) fn gathered(x: &Tensor, tokens: Vec<u32>) -> Result<Tensor> {
     let (batch, heads, length, width) = x.dims4()?;
     let each = tokens.len() / (batch * heads);
     let index = Tensor::new(tokens, x.device())?;

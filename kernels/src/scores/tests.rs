@@ -128,6 +128,86 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(testing::config(24))]
+
+    /// With every query of a block as its sample, the losses are the formula's and the masses are the block masses.
+    #[test]
+    fn pooling_losses_are_the_formulas(
+        (queries, keys) in (1_usize..5, 1_usize..150),
+        (rows, log) in (1_usize..20, 0_u32..7),
+        (width, d) in (1_usize..20, 1_usize..40),
+        bf16: bool,
+    ) {
+        let dtype = if bf16 { DType::BF16 } else { DType::F32 };
+        let blocks = Blocks::new(queries * rows, keys, rows, 1 << log).unwrap();
+        let (q, k) = operands_of([1, 2, blocks.queries, keys, d], dtype);
+        let v = random(&[1, 2, keys, width], 3).to_dtype(dtype).unwrap();
+        let levels = usize::from(blocks.deepest_level());
+        let mut exact = Vec::new();
+        for ((q, k), v) in heads(&q).iter().zip(&heads(&k)).zip(&heads(&v)) {
+            let weights: Vec<Vec<f64>> = q
+                .iter()
+                .map(|q| {
+                    let weights: Vec<f64> = k.iter().map(|k| (0.2 * dot(q, k)).exp()).collect();
+                    let total: f64 = weights.iter().sum();
+                    weights.iter().map(|weight| weight / total).collect()
+                })
+                .collect();
+            for (row, column) in
+                (0..blocks.rows()).flat_map(|row| (0..blocks.columns()).map(move |c| (row, c)))
+            {
+                let keys = blocks.key_range(column);
+                for level in 1..=levels {
+                    let of_query = |weights: &Vec<f64>| {
+                        let groups = weights[keys.clone()].chunks(1 << (level - 1));
+                        let values = v[keys.clone()].chunks(1 << (level - 1));
+                        groups.zip(values).map(|(p, v)| spread(p.iter().map(|p| vec![*p])) *
+                            spread(v.iter().cloned()) / p.len() as f64).sum::<f64>()
+                    };
+                    let of_block = &weights[blocks.query_range(row)];
+                    exact.push(of_block.iter().map(of_query).sum::<f64>() / of_block.len() as f64);
+                }
+            }
+        }
+        let shape = (1, 2, blocks.rows(), blocks.columns(), levels);
+        let exact = Tensor::from_vec(exact, shape, q.device()).unwrap();
+        let found = || pooling_loss([&q, &k, &v], blocks, 0.2, rows, 7);
+        if levels > 1 && keys > 1 {
+            check(&exact, 1e-5, || Ok(found()?.loss));
+        }
+        let mass = block_mass(&q, &k, blocks, 0.2, None).unwrap().mass;
+        check(&mass, 1e-5, || Ok(found()?.mass));
+    }
+}
+
+/// Σ ‖x − x̄‖².
+fn spread(rows: impl Iterator<Item = Vec<f64>>) -> f64 {
+    let rows: Vec<Vec<f64>> = rows.collect();
+    let centre = mean(&rows);
+    let squared =
+        |row: &Vec<f64>| row.iter().zip(&centre).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    rows.iter().map(squared).sum()
+}
+
+/// Equal keys have equal weights, equal values do not care: both may be pooled without loss.
+#[test]
+fn pooling_what_is_alike_loses_nothing() {
+    let blocks = Blocks::new(40, 100, 16, 32).unwrap();
+    let (q, k) = operands_of([1, 2, 40, 100, 8], DType::F32);
+    let same = k.narrow(2, 0, 1).unwrap().broadcast_as(k.shape()).unwrap().contiguous().unwrap();
+    let most = |k: &Tensor, v: &Tensor| {
+        let loss = pooling_loss([&q, k, v], blocks, 0.2, 4, 1).unwrap().loss;
+        loss.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
+    };
+    let v = random(&[1, 2, 100, 8], 3);
+    assert!(most(&k, &v) > 1e-4 && most(&same, &v) < 1e-9 && most(&k, &same) < 1e-9);
+    for queries in [0, 17] {
+        let error = pooling_loss([&q, &k, &v], blocks, 0.2, queries, 1).unwrap_err();
+        assert!(error.to_string().contains("1 to 16 sampled queries"), "{error}");
+    }
+}
+
 #[test]
 fn runs_of_equal_tokens_give_the_exact_mass() {
     // Each token 16 times, but the last run 5 times only: Jensen's bound is met.
