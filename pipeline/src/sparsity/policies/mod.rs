@@ -10,9 +10,11 @@ mod frontier;
 mod gna;
 mod hip;
 pub(super) mod knob;
+mod ladder;
 mod minference;
 mod moa;
 mod paro;
+mod pbs;
 mod pisa;
 mod planned;
 mod power;
@@ -28,6 +30,7 @@ mod sparsed;
 mod sta;
 mod subblock;
 mod svg;
+mod tessera;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -38,6 +41,7 @@ mod windows;
 
 /// Every method but `dense`, which is no policy: the product's own first, then by name.
 pub const METHODS: &[Method] = &[
+    tessera::METHOD,
     psa::METHOD,
     adaspa::METHOD,
     sol::METHOD,
@@ -49,6 +53,7 @@ pub const METHODS: &[Method] = &[
     minference::METHOD,
     moa::METHOD,
     paro::METHOD,
+    pbs::METHOD,
     pisa::METHOD,
     power::METHOD,
     radial::METHOD,
