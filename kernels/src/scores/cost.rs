@@ -13,6 +13,8 @@ pub enum Estimator {
     SampledMax,
     /// [`super::sampled_rows`], of 64 queries.
     SampledRows,
+    /// [`super::pooling_loss`], of 8 queries of each block.
+    PoolingLoss,
     /// [`super::block_mass`].
     BlockMass,
 }
@@ -27,6 +29,7 @@ impl Estimator {
             Self::SubBlock => (0.004, 19.0),
             Self::SampledMax => (0.028, 16.0),
             Self::SampledRows => (0.001, 48.0),
+            Self::PoolingLoss => (0.06, 60.0),
             Self::BlockMass => (0.51, 64.0),
         };
         share + outgrown / tokens.max(1) as f64

@@ -81,9 +81,13 @@ pub fn fill(request: &mut Request, layers: usize) -> Result<(), Vec<Problem>> {
         radius,
         first_frame,
         least_full,
+        order_of_plan,
         measured_density: _,
     } = preset.defaults;
-    let own = own_order(preset, layers);
+    let own = match request.plan {
+        Some(_) if order_of_plan => Some(Arrangement::Calibrated),
+        _ => own_order(preset, layers),
+    };
     let r = request;
     or(&mut r.attention, || method.name.into());
     or(&mut r.preset, || preset.name.into());
@@ -269,6 +273,24 @@ mod tests {
         let mut again = request.clone();
         fill(&mut again, 8).unwrap();
         assert_eq!(again, request, "a filled request fills to itself");
+    }
+
+    #[test]
+    fn a_plan_says_the_order_where_a_preset_goes_by_it() {
+        let order = |method: &str, order: Option<&str>, plan: Option<&str>| {
+            let mut request = Request {
+                attention: Some(method.into()),
+                order: order.map(Into::into),
+                plan: plan.map(Into::into),
+                ..Request::default()
+            };
+            fill(&mut request, 8).unwrap();
+            request.order.unwrap()
+        };
+        assert_eq!(order("tessera", None, None), "hfw");
+        assert_eq!(order("tessera", None, Some("plan")), "calibrated");
+        assert_eq!(order("tessera", Some("raster"), Some("plan")), "raster");
+        assert_eq!(order("psa", None, Some("plan")), "gilbert");
     }
 
     #[test]

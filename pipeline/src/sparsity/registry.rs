@@ -57,6 +57,8 @@ pub struct Defaults {
     pub first_frame: bool,
     /// Part of a row's key blocks that is kept in full at least.
     pub least_full: f64,
+    /// Whether each head works in the order that a calibration plan has for it, where the request names a plan and no order.
+    pub order_of_plan: bool,
     /// Share of the dense work that the preset comes to, keeps and floor included, where no rule of the policy says it
     /// ([`Policy::density`]): the mean over the sparse calls of one clip of the bundled model (256×256, 33 frames, 8 steps,
     /// b0b9e32). Plans predict by it; nothing is chosen by it.
@@ -76,6 +78,7 @@ impl Defaults {
         radius: 0,
         first_frame: false,
         least_full: 0.0,
+        order_of_plan: false,
         measured_density: None,
     };
 }

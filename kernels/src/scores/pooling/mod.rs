@@ -73,13 +73,16 @@ pub fn pooling_loss(
     let step = chunk(&q, queries * keys)?;
     for first in (0..rows).step_by(step) {
         let count = step.min(rows - first);
-        let scores = logits(&q.narrow(2, first * queries, count * queries)?, &k, scale)?;
-        let scores = host::floats(&scores)?;
-        let level = level();
-        let of_row = |(task, scores): (usize, &[f32])| {
-            Rows { scores, blocks, spreads: &spreads[task / count] }.run(level)
+        let q = q.narrow(2, first * queries, count * queries)?;
+        let scores = host::floats(&logits(&k, &q, scale)?)?;
+        let (stride, level) = (count * queries, level());
+        let of_row = |task: usize| {
+            let (head, row) = (task / count, task % count);
+            let scores = &scores[head * keys * stride..][..keys * stride];
+            let queries = (stride, row * queries, queries);
+            Rows { scores, queries, blocks, spreads: &spreads[head] }.run(level)
         };
-        let found: Vec<Found> = scores.par_chunks(queries * keys).enumerate().map(of_row).collect();
+        let found: Vec<Found> = (0..batch * heads * count).into_par_iter().map(of_row).collect();
         for (task, found) in found.iter().enumerate() {
             let at = (task / count * rows + first + task % count) * columns;
             loss[at * levels..][..columns * levels].copy_from_slice(&found.loss);

@@ -1,4 +1,6 @@
 //! The losses of one query block, from the logits of its sampled queries.
+//!
+//! Queries stand beside each other: what is done to one is done to all of them in one vector, and nothing is shuffled.
 #![expect(unsafe_code, reason = "made of the levels' vector methods")]
 
 use super::spread::Spreads;
@@ -9,11 +11,18 @@ use crate::cpu::{
     simd::{Simd, Work, dispatch},
 };
 
-/// One query block of one head.
+/// Queries that are worked on at once.
+const LANES: usize = 8;
+/// A number for each of them.
+type Lanes = [f32; LANES];
+
+/// Some sampled queries of one query block of one head.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
-    /// Natural-log logits of the sampled queries, `[queries, Sk]`.
+    /// Natural-log logits of the head's keys, `[Sk, all sampled queries]`.
     pub(super) scores: &'a [f32],
+    /// Sampled queries of a row of `scores`, the block's first, and how many it has.
+    pub(super) queries: (usize, usize, usize),
     pub(super) blocks: Blocks,
     /// Of the head's values.
     pub(super) spreads: &'a Spreads,
@@ -42,84 +51,134 @@ impl Work for Rows<'_> {
         let Blocks { keys, key_block, .. } = self.blocks;
         let (columns, levels) = (self.blocks.columns(), self.spreads.levels.len() + 1);
         let mut found = Found { loss: vec![0.0; columns * levels], mass: vec![0.0; columns] };
-        let share = keys as f32 / self.scores.len() as f32;
-        let (mut sums, mut squares) = (vec![0.0_f32; keys], vec![0.0_f32; keys]);
-        for row in self.scores.chunks_exact(keys) {
-            // SAFETY: the caller's promise; `sums` is as long as the row.
-            let total = unsafe { weights::<S>(row, &mut sums) };
-            squares.fill(0.0);
-            let scale = share / (total * total);
+        let (stride, first, count) = self.queries;
+        let share = 1.0 / count as f32;
+        let (mut sums, mut squares) = (vec![[0.0; LANES]; keys], vec![[0.0; LANES]; keys]);
+        for start in (0..count).step_by(LANES) {
+            let lanes = LANES.min(count - start);
+            // SAFETY: the caller's promise; the block's queries are in each of the rows.
+            let totals = unsafe {
+                gather(self.scores, (stride, first + start, lanes), &mut sums);
+                weights::<S>(&mut sums)
+            };
+            squares.fill([0.0; LANES]);
+            let (mut scale, mut scale_squared) = ([0.0; LANES], [0.0; LANES]);
+            for lane in 0..lanes {
+                scale[lane] = share / totals[lane];
+                scale_squared[lane] = scale[lane] / totals[lane];
+            }
             for (index, spreads) in self.spreads.levels.iter().enumerate() {
                 let size = 1 << index;
                 merge(&mut sums, &mut squares, keys, size);
                 let each = key_block / (2 * size);
                 for column in 0..columns {
                     let groups = column * each..((column + 1) * each).min(spreads.len());
-                    let mut sum = 0.0;
+                    let mut sum = [0.0; LANES];
                     for (square, spread) in squares[groups.clone()].iter().zip(&spreads[groups]) {
-                        sum += square * spread;
+                        for lane in 0..LANES {
+                            sum[lane] += square[lane] * spread;
+                        }
                     }
-                    found.loss[column * levels + index + 1] += sum * scale;
+                    found.loss[column * levels + index + 1] += dot(&sum, &scale_squared);
                 }
             }
             // The deepest groups are whole blocks.
             for (to, sum) in found.mass.iter_mut().zip(&sums) {
-                *to += sum * (share / total);
+                *to += dot(sum, &scale);
             }
         }
         found
     }
 }
 
-/// e^(x − largest x) of a row, and their sum.
 #[inline(always)]
-unsafe fn weights<S: Simd>(row: &[f32], to: &mut [f32]) -> f32 {
-    let whole = row.len() - row.len() % S::LANES;
-    // SAFETY: loads and stores stay within the row's length, which is `to`'s; the last ones are of the rest alone.
-    unsafe {
-        let mut highest = f32::MIN;
-        for &x in row {
-            highest = highest.max(x);
-        }
-        let (scale, shift) = (S::splat(LOG2_E), S::splat(-highest * LOG2_E));
-        let mut total = S::splat(0.0);
-        let mut i = 0;
-        while i < whole {
-            let weight = exp2::<S>(S::fma(S::load(row.as_ptr().add(i)), scale, shift));
-            S::store(to.as_mut_ptr().add(i), weight);
-            total = S::add(total, weight);
-            i += S::LANES;
-        }
-        let mut total = S::sum(total);
-        for at in whole..row.len() {
-            to[at] = (row[at] - highest).exp();
-            total += to[at];
-        }
-        total
+fn dot(a: &Lanes, b: &Lanes) -> f32 {
+    let mut sum = 0.0;
+    for lane in 0..LANES {
+        sum += a[lane] * b[lane];
     }
+    sum
+}
+
+/// The logits of `lanes` queries from `first` on; the other lanes repeat the first.
+#[inline(always)]
+fn gather(scores: &[f32], (stride, first, lanes): (usize, usize, usize), to: &mut [Lanes]) {
+    for (row, to) in scores.chunks_exact(stride).zip(to) {
+        let row = &row[first..first + lanes];
+        if let Some(whole) = row.first_chunk::<LANES>() {
+            *to = *whole;
+        } else {
+            *to = [row[0]; LANES];
+            to[..lanes].copy_from_slice(row);
+        }
+    }
+}
+
+/// Logits become e^(x − largest x) over the keys of each query; returns their sums.
+#[inline(always)]
+unsafe fn weights<S: Simd>(x: &mut [Lanes]) -> Lanes {
+    let mut highest = [f32::MIN; LANES];
+    for x in &*x {
+        for lane in 0..LANES {
+            highest[lane] = if x[lane] > highest[lane] { x[lane] } else { highest[lane] };
+        }
+    }
+    for x in &mut *x {
+        for lane in 0..LANES {
+            x[lane] = (x[lane] - highest[lane]) * LOG2_E;
+        }
+    }
+    let flat = x.as_flattened_mut();
+    let mut i = 0;
+    while i < flat.len() {
+        let count = S::LANES.min(flat.len() - i);
+        // SAFETY: `count` elements are left at `i`.
+        unsafe {
+            let at = flat.as_mut_ptr().add(i);
+            if count == S::LANES {
+                S::store(at, exp2::<S>(S::load(at)));
+            } else {
+                S::store_first(at, exp2::<S>(S::load_first(at, count)), count);
+            }
+        }
+        i += count;
+    }
+    let mut totals = [0.0; LANES];
+    for x in &*x {
+        for lane in 0..LANES {
+            totals[lane] += x[lane];
+        }
+    }
+    totals
 }
 
 /// Halves the groups of `size` tokens, two neighbours into one: the sums of their weights, and the sums of their weights'
 /// squared distances from the mean, which grow by (a/nₐ − b/n_b)²·nₐn_b/(nₐ + n_b). The last group may have fewer tokens;
 /// without a partner it stays as it is.
 #[inline(always)]
-fn merge(sums: &mut [f32], squares: &mut [f32], keys: usize, size: usize) {
+fn merge(sums: &mut [Lanes], squares: &mut [Lanes], keys: usize, size: usize) {
     let pairs = keys / (2 * size);
     let half = 0.5 / size as f32;
     for to in 0..pairs {
-        let (a, b) = (2 * to, 2 * to + 1);
-        let gap = sums[a] - sums[b];
-        squares[to] = squares[a] + squares[b] + gap * gap * half;
-        sums[to] = sums[a] + sums[b];
+        let (a, b) = (sums[2 * to], sums[2 * to + 1]);
+        let (of_a, of_b) = (squares[2 * to], squares[2 * to + 1]);
+        for lane in 0..LANES {
+            let gap = a[lane] - b[lane];
+            squares[to][lane] = of_a[lane] + of_b[lane] + gap * gap * half;
+            sums[to][lane] = a[lane] + b[lane];
+        }
     }
     let rest = keys - pairs * 2 * size;
-    let (a, b) = (2 * pairs, 2 * pairs + 1);
     if rest > size {
-        let (of_a, of_b) = (size as f32, (rest - size) as f32);
-        let gap = sums[a] / of_a - sums[b] / of_b;
-        squares[pairs] = squares[a] + squares[b] + gap * gap * of_a * of_b / (of_a + of_b);
-        sums[pairs] = sums[a] + sums[b];
+        let (n, m) = (size as f32, (rest - size) as f32);
+        let (a, b) = (sums[2 * pairs], sums[2 * pairs + 1]);
+        let (of_a, of_b) = (squares[2 * pairs], squares[2 * pairs + 1]);
+        for lane in 0..LANES {
+            let gap = a[lane] / n - b[lane] / m;
+            squares[pairs][lane] = of_a[lane] + of_b[lane] + gap * gap * n * m / (n + m);
+            sums[pairs][lane] = a[lane] + b[lane];
+        }
     } else if rest > 0 {
-        (sums[pairs], squares[pairs]) = (sums[a], squares[a]);
+        (sums[pairs], squares[pairs]) = (sums[2 * pairs], squares[2 * pairs]);
     }
 }

@@ -22,7 +22,13 @@ const GRID: Grid = Grid { frames: 3, rows: 5, cols: 10 };
 pub(crate) fn plan() -> PlanFile {
     let head = |order: Arrangement, peak: f32| HeadPlan {
         order,
-        orders: vec![OrderFacts { order, density95: 0.25, sparsity: Some(0.5), uniformity: None }],
+        orders: vec![OrderFacts {
+            order,
+            loss: 0.1,
+            density95: 0.25,
+            sparsity: Some(0.5),
+            uniformity: None,
+        }],
         mass: vec![
             MassMap::new(&[peak, 0.25, 0.0, 0.5, 0.5, 0.0]),
             MassMap::new(&[0.0, 0.25, peak, 0.5, 0.5, 0.0]),

@@ -124,7 +124,8 @@ impl Watching {
                     let found = layers.get_mut(site.layer).map_or(&mut [][..], Vec::as_mut_slice);
                     found.par_iter_mut().take(heads).enumerate().try_for_each(
                         |(head, found)| {
-                            let operands = (&of(q, sample, head)?, &of(k, sample, head)?);
+                            let own = of(v, sample, head)?;
+                            let operands = [&of(q, sample, head)?, &of(k, sample, head)?, &own];
                             found.look(operands, scale, sights, (queries, blocks))
                         },
                     )?;

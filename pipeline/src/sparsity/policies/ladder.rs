@@ -12,8 +12,8 @@ use rayon::prelude::*;
 pub(super) struct Ladder {
     /// By falling gain.
     steps: Vec<Step>,
-    /// Blocks.
-    blocks: usize,
+    /// `[blocks × deepest]`.
+    losses: Vec<f32>,
     /// The level that every block begins at.
     deepest: u8,
     /// What that costs.
@@ -31,7 +31,11 @@ struct Step {
 impl Ladder {
     /// From the losses `[blocks × deepest]` of each block at levels 1 to `deepest`, and what a block costs at a level, in parts
     /// of all that can be spent.
-    pub(super) fn new(losses: &[f32], deepest: u8, cost: impl Fn(usize, u8) -> f64 + Sync) -> Self {
+    pub(super) fn new(
+        losses: Vec<f32>,
+        deepest: u8,
+        cost: impl Fn(usize, u8) -> f64 + Sync,
+    ) -> Self {
         let levels = usize::from(deepest);
         let all = losses.par_chunks(levels).enumerate();
         let mut steps: Vec<Step> =
@@ -42,12 +46,12 @@ impl Ladder {
         });
         let blocks = losses.len() / levels;
         let least = (0..blocks).map(|block| cost(block, deepest)).sum();
-        Self { steps, blocks, deepest, least }
+        Self { steps, losses, deepest, least }
     }
 
     /// The level of each block when at most `budget` is spent, or the least that there is.
     pub(super) fn levels(&self, budget: f64) -> Vec<u8> {
-        let mut levels = vec![self.deepest; self.blocks];
+        let mut levels = vec![self.deepest; self.losses.len() / usize::from(self.deepest)];
         let mut spent = self.least;
         for step in &self.steps {
             spent += f64::from(step.cost);
@@ -57,6 +61,13 @@ impl Ladder {
             levels[step.block as usize] = step.level;
         }
         levels
+    }
+
+    /// The sum of the losses when at most `budget` is spent.
+    pub(super) fn loss(&self, budget: f64) -> f32 {
+        let levels = self.levels(budget);
+        let blocks = levels.iter().zip(self.losses.chunks(usize::from(self.deepest)));
+        blocks.map(|(level, losses)| losses[usize::from(*level) - 1]).sum()
     }
 }
 
@@ -98,7 +109,7 @@ mod tests {
     /// Level ℓ of each block costs 2^(1 − ℓ) of its share.
     fn ladder(losses: &[f32], deepest: u8) -> Ladder {
         let blocks = losses.len() / usize::from(deepest);
-        Ladder::new(losses, deepest, move |_, level| {
+        Ladder::new(losses.to_vec(), deepest, move |_, level| {
             0.5_f64.powi(i32::from(level) - 1) / blocks as f64
         })
     }
@@ -116,6 +127,7 @@ mod tests {
         assert_eq!(at(2.25), [1, 3, 1]);
         assert_eq!(at(2.5), [1, 2, 1]);
         assert_eq!(at(3.0), [1, 1, 1]);
+        assert_eq!(ladder.loss(2.25 / 3.0), 0.4);
     }
 
     proptest! {

@@ -39,6 +39,8 @@ mod video;
 mod vmoba;
 mod windows;
 
+pub(super) use tessera::expected_loss;
+
 /// Every method but `dense`, which is no policy: the product's own first, then by name.
 pub const METHODS: &[Method] = &[
     tessera::METHOD,

@@ -5,11 +5,11 @@
 //! each row's best ones until they hold p. A row sees its own segment and the first block in full. The knob stretches p.
 //! Source: PBS-Attn's code; methods.md §2.15.
 
-use tessera_kernels::blocks::Blocks;
+use tessera_kernels::blocks::{Blocks, QUERY_BLOCK};
 use tessera_kernels::keep::{self, Keeps};
 use tessera_kernels::levels::{FULL, LevelMap};
 use tessera_kernels::order::{Order, permute};
-use tessera_kernels::scores::{block_mass, mean_pool, row_softmax};
+use tessera_kernels::scores::{Estimator, block_mass, mean_pool, row_softmax};
 use tessera_kernels::select::top_p;
 
 use super::knob::{by_scores, stretched};
@@ -26,7 +26,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "segment-256",
         source: "official code: segments of 256, p .9",
-        defaults: Defaults::PLAIN,
+        defaults: Defaults { measured_density: Some(0.6), ..Defaults::PLAIN },
         build: || Box::new(Pbs { segment: 256, p: 0.9 }),
     }],
 };
@@ -42,6 +42,11 @@ struct Pbs {
 impl Policy for Pbs {
     fn arrangement(&self, _layer: usize) -> Arrangement {
         Arrangement::RASTER
+    }
+
+    /// Means, and the exact rows of one block of queries: half of their dense attention.
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::MeanPool.cost(tokens) + 0.5 * QUERY_BLOCK as f64 / tokens.max(1) as f64
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {

@@ -79,6 +79,7 @@ pub(super) mod tests {
                 order: Arrangement::RASTER,
                 orders: vec![OrderFacts {
                     order: Arrangement::RASTER,
+                    loss: 0.1,
                     density95: 0.5,
                     sparsity: None,
                     uniformity: None,

@@ -4,19 +4,20 @@
 //! block at each level ([`pooling_loss`]). All blocks of all heads of a layer then share one budget: each step to a finer
 //! level is taken in the order of loss saved for work spent ([`Ladder`]), so that heads and rows that need much get much.
 //! What is left at the end keeps its pooled mass: the floor, 7. Maps are used for a few steps, and with a calibration plan
-//! each head works in the order that suits it. The knob stretches the budget. Source: ours; what it combines is DESIGN §1.
+//! each head works in the order in which it is expected to lose least. The knob stretches the budget. Source: ours; what it combines is DESIGN §1.
 
 use candle_core::Tensor;
+use tessera_kernels::blocks::{Blocks, KEY_BLOCK};
 use tessera_kernels::levels::LevelMap;
 use tessera_kernels::order::AxisOrder;
-use tessera_kernels::scores::{PoolingLoss, pooling_loss};
+use tessera_kernels::scores::{Estimator, PoolingLoss, pooling_loss};
 
 use super::knob::stretched;
 use super::ladder::Ladder;
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
-use crate::sparsity::{Arrangement, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -28,19 +29,19 @@ pub(super) const METHOD: Method = Method {
         Preset {
             name: "balanced",
             source: "a quarter of the dense work in sparse steps; the first fifth of the steps dense",
-            defaults: Defaults { expected_density: 0.25, ..DEFAULTS },
+            defaults: DEFAULTS,
             build: || Box::new(Tessera { density: 0.25 }),
         },
         Preset {
             name: "careful",
             source: "half of the dense work, maps made anew every other step",
-            defaults: Defaults { expected_density: 0.5, refresh: Refresh::Every(2), ..DEFAULTS },
+            defaults: Defaults { refresh: Refresh::Every(2), ..DEFAULTS },
             build: || Box::new(Tessera { density: 0.5 }),
         },
         Preset {
             name: "fast",
             source: "an eighth of the dense work",
-            defaults: Defaults { expected_density: 0.12, ..DEFAULTS },
+            defaults: DEFAULTS,
             build: || Box::new(Tessera { density: 0.12 }),
         },
     ],
@@ -64,20 +65,21 @@ impl Policy for Tessera {
         Arrangement::Axis(AxisOrder::Hfw)
     }
 
+    fn density(&self, _outline: &Outline<'_>) -> Option<f64> {
+        // What is not selected costs its floor, which is counted on top.
+        let floor = 1.0 / KEY_BLOCK as f64;
+        Some(((self.density - floor) / (1.0 - floor)).max(0.0))
+    }
+
+    fn estimate_cost(&self, tokens: usize) -> f64 {
+        Estimator::PoolingLoss.cost(tokens)
+    }
+
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let blocks = view.blocks;
-        let queries = QUERIES.min(blocks.query_block);
         let operands = [view.q, view.k, view.v];
-        let PoolingLoss { loss, mass } =
-            pooling_loss(operands, blocks, view.scale, queries, view.seed)?;
+        let (ladder, mass) = climb(operands, blocks, view.scale, view.seed)?;
         let (batch, heads, rows, columns) = mass.dims4()?;
-        let whole = (batch * heads * blocks.queries * blocks.keys) as f64;
-        let cost = |block: usize, level: u8| {
-            let (row, column) = (block / columns % rows, block % columns);
-            let work = blocks.query_range(row).len() * blocks.pooled_keys(column, level);
-            work as f64 / whole
-        };
-        let ladder = Ladder::new(&loss.flatten_all()?.to_vec1()?, blocks.deepest_level(), cost);
         let device = view.q.device().clone();
         let select = move |knob| {
             let levels = ladder.levels(stretched(self.density, knob));
@@ -86,6 +88,38 @@ impl Policy for Tessera {
         };
         Ok(Prepared { scores: Some(mass), lse: None, key_order: None, select: Box::new(select) })
     }
+}
+
+/// The ladder of one call, in parts of its dense work, and the sampled masses of its blocks.
+fn climb(
+    operands: [&Tensor; 3],
+    blocks: Blocks,
+    scale: f32,
+    seed: u64,
+) -> candle_core::Result<(Ladder, Tensor)> {
+    let queries = QUERIES.min(blocks.query_block);
+    let PoolingLoss { loss, mass } = pooling_loss(operands, blocks, scale, queries, seed)?;
+    let (batch, heads, rows, columns) = mass.dims4()?;
+    let whole = (batch * heads * blocks.queries * blocks.keys) as f64;
+    let cost = |block: usize, level: u8| {
+        let (row, column) = (block / columns % rows, block % columns);
+        let work = blocks.query_range(row).len() * blocks.pooled_keys(column, level);
+        work as f64 / whole
+    };
+    let losses = loss.flatten_all()?.to_vec1()?;
+    Ok((Ladder::new(losses, blocks.deepest_level(), cost), mass))
+}
+
+/// The expected squared error of a query's output at a density, sum over its heads and mean over blocks of queries: by it
+/// calibration compares orders. q, k and v `[1, H, S, D]` in the order that is judged.
+pub(in crate::sparsity) fn expected_loss(
+    operands: [&Tensor; 3],
+    blocks: Blocks,
+    scale: f32,
+    density: f64,
+) -> candle_core::Result<f32> {
+    let (ladder, _) = climb(operands, blocks, scale, 0)?;
+    Ok(ladder.loss(density) / blocks.rows() as f32)
 }
 
 #[cfg(test)]
