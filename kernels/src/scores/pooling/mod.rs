@@ -13,7 +13,7 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{chunk, logits, operands, sampled::gathered};
+use super::{chunk, operands, sampled::gathered};
 use crate::{
     blocks::Blocks,
     check,
@@ -24,7 +24,7 @@ use crate::{
 mod row;
 mod spread;
 
-use row::{Found, Rows};
+use row::{Found, Rows, Scratch};
 use spread::Spreads;
 
 /// The losses of one call.
@@ -65,8 +65,10 @@ pub fn pooling_loss(
     let spreads: Vec<Spreads> =
         values.par_chunks(keys * width).map(|v| Spreads::new(v, width, blocks)).collect();
 
-    let q = gathered(q, positions(batch * heads, blocks, queries, seed))?.to_dtype(DType::F32)?;
-    let k = k.to_dtype(DType::F32)?;
+    let sampled = gathered(q, positions(batch * heads, blocks, queries, seed))?;
+    // Scaled here, where there are few of them, and not as logits.
+    let q = (sampled.to_dtype(DType::F32)? * f64::from(scale))?;
+    let k = k.to_dtype(DType::F32)?.contiguous()?;
     let cells = rows * columns;
     let mut loss = vec![0.0; batch * heads * cells * levels];
     let mut mass = vec![0.0; batch * heads * cells];
@@ -74,15 +76,18 @@ pub fn pooling_loss(
     for first in (0..rows).step_by(step) {
         let count = step.min(rows - first);
         let q = q.narrow(2, first * queries, count * queries)?;
-        let scores = host::floats(&logits(&k, &q, scale)?)?;
+        let scores = k.matmul(&q.transpose(2, 3)?.contiguous()?)?.to_device(&Device::Cpu)?;
+        let (scores, layout) = scores.storage_and_layout();
+        let scores = host::slice::<f32>(&scores, layout)?;
         let (stride, level) = (count * queries, level());
-        let of_row = |task: usize| {
+        let of_row = |scratch: &mut Scratch, task: usize| {
             let (head, row) = (task / count, task % count);
             let scores = &scores[head * keys * stride..][..keys * stride];
             let queries = (stride, row * queries, queries);
-            Rows { scores, queries, blocks, spreads: &spreads[head] }.run(level)
+            Rows { scores, queries, blocks, spreads: &spreads[head], scratch }.run(level)
         };
-        let found: Vec<Found> = (0..batch * heads * count).into_par_iter().map(of_row).collect();
+        let tasks = (0..batch * heads * count).into_par_iter();
+        let found: Vec<Found> = tasks.map_init(|| Scratch::new(keys), of_row).collect();
         for (task, found) in found.iter().enumerate() {
             let at = (task / count * rows + first + task % count) * columns;
             loss[at * levels..][..columns * levels].copy_from_slice(&found.loss);

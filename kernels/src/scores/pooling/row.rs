@@ -17,7 +17,6 @@ const LANES: usize = 8;
 type Lanes = [f32; LANES];
 
 /// Some sampled queries of one query block of one head.
-#[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     /// Natural-log logits of the head's keys, `[Sk, all sampled queries]`.
     pub(super) scores: &'a [f32],
@@ -26,6 +25,19 @@ pub(super) struct Rows<'a> {
     pub(super) blocks: Blocks,
     /// Of the head's values.
     pub(super) spreads: &'a Spreads,
+    pub(super) scratch: &'a mut Scratch,
+}
+
+/// Of each group of keys: the sum of its weights, and the sum of their squared distances from the mean.
+pub(super) struct Scratch {
+    sums: Vec<Lanes>,
+    squares: Vec<Lanes>,
+}
+
+impl Scratch {
+    pub(super) fn new(keys: usize) -> Self {
+        Self { sums: vec![[0.0; LANES]; keys], squares: vec![[0.0; LANES]; keys] }
+    }
 }
 
 /// Means over the sampled queries.
@@ -53,13 +65,13 @@ impl Work for Rows<'_> {
         let mut found = Found { loss: vec![0.0; columns * levels], mass: vec![0.0; columns] };
         let (stride, first, count) = self.queries;
         let share = 1.0 / count as f32;
-        let (mut sums, mut squares) = (vec![[0.0; LANES]; keys], vec![[0.0; LANES]; keys]);
+        let Scratch { sums, squares } = self.scratch;
         for start in (0..count).step_by(LANES) {
             let lanes = LANES.min(count - start);
             // SAFETY: the caller's promise; the block's queries are in each of the rows.
             let totals = unsafe {
-                gather(self.scores, (stride, first + start, lanes), &mut sums);
-                weights::<S>(&mut sums)
+                gather(self.scores, (stride, first + start, lanes), sums);
+                weights::<S>(sums)
             };
             squares.fill([0.0; LANES]);
             let (mut scale, mut scale_squared) = ([0.0; LANES], [0.0; LANES]);
@@ -69,7 +81,7 @@ impl Work for Rows<'_> {
             }
             for (index, spreads) in self.spreads.levels.iter().enumerate() {
                 let size = 1 << index;
-                merge(&mut sums, &mut squares, keys, size);
+                merge(sums, squares, keys, size);
                 let each = key_block / (2 * size);
                 for column in 0..columns {
                     let groups = column * each..((column + 1) * each).min(spreads.len());
@@ -83,7 +95,7 @@ impl Work for Rows<'_> {
                 }
             }
             // The deepest groups are whole blocks.
-            for (to, sum) in found.mass.iter_mut().zip(&sums) {
+            for (to, sum) in found.mass.iter_mut().zip(&*sums) {
                 *to += dot(sum, &scale);
             }
         }
