@@ -131,7 +131,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
 
     let interrupt = Interrupt::install()?;
     let quiet = matches.get_flag("quiet");
-    let cells = table::run(&spec, |progress| {
+    let outcome = table::run(&spec, |progress| {
         if !quiet {
             // With standard error closed there is nobody to tell.
             let _ = writeln!(
@@ -145,7 +145,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
         }
         !interrupt.asked()
     });
-    let cells = match cells {
+    let table::Outcome { cells, refused } = match outcome {
         Err(Error::Cancelled) => {
             writeln!(
                 io::stderr(),
@@ -154,11 +154,11 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
             )?;
             return Ok(Exit::Cancelled);
         }
-        cells => cells?,
+        outcome => outcome?,
     };
     let summary = Summary::new(&cells);
     let preface = matches.get_one::<String>("preface").cloned().unwrap_or_default();
-    write(&out.with_extension("md"), &table::markdown(&summary, &preface))?;
+    write(&out.with_extension("md"), &table::markdown(&summary, &refused, &preface))?;
     write(&out.with_extension("csv"), &table::csv(&summary))?;
     write(&out.with_extension("json"), &serde_json::to_string_pretty(&(&summary, &cells))?)?;
     Ok(Exit::Success)

@@ -81,6 +81,7 @@ pub fn fill(request: &mut Request, layers: usize) -> Result<(), Vec<Problem>> {
         radius,
         first_frame,
         least_full,
+        share_branches,
         order_of_plan,
         measured_density: _,
     } = preset.defaults;
@@ -106,7 +107,7 @@ pub fn fill(request: &mut Request, layers: usize) -> Result<(), Vec<Problem>> {
     or(&mut r.keep_radius, || radius as u32);
     or(&mut r.keep_first_frame, || first_frame);
     or(&mut r.least_full, || least_full);
-    or(&mut r.share_branches, || false);
+    or(&mut r.share_branches, || share_branches);
     or(&mut r.strict, || false);
     or(&mut r.cache_limit, || CACHE_LIMIT.into());
     Ok(())

@@ -57,6 +57,8 @@ pub struct Defaults {
     pub first_frame: bool,
     /// Part of a row's key blocks that is kept in full at least.
     pub least_full: f64,
+    /// Whether the branch without the prompt uses the maps of the branch with it.
+    pub share_branches: bool,
     /// Whether each head works in the order that a calibration plan has for it, where the request names a plan and no order.
     pub order_of_plan: bool,
     /// Share of the dense work that the preset comes to, keeps and floor included, where no rule of the policy says it
@@ -78,6 +80,7 @@ impl Defaults {
         radius: 0,
         first_frame: false,
         least_full: 0.0,
+        share_branches: false,
         order_of_plan: false,
         measured_density: None,
     };

@@ -18,7 +18,7 @@ use crate::request::Request;
 
 pub use cell::Cell;
 pub use report::{csv, markdown};
-pub use run::{Progress, run};
+pub use run::{Outcome, Progress, Refused, run};
 pub use summary::{Row, Summary};
 
 /// Name of the arm that every other is compared with.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Row, Summary};
+use super::{Refused, Row, Summary};
 
-/// The table of each density, densest first, under `preface` (what was run: device, command, commit).
-pub fn markdown(summary: &Summary, preface: &str) -> String {
+/// The table of each density, densest first, under `preface` (what was run: device, command, commit); at the end
+/// what was refused.
+pub fn markdown(summary: &Summary, refused: &[Refused], preface: &str) -> String {
     let mut text = format!("{}\n", preface.trim_end());
     for asked in [None].into_iter().chain(summary.densities().into_iter().map(Some)) {
         let title = asked.map_or("Dense".into(), |density| format!("Density {density}"));
@@ -13,6 +14,12 @@ pub fn markdown(summary: &Summary, preface: &str) -> String {
         text.push_str("| method | density (sparse calls) | density (all calls) | SSIM | SSIM − tessera's [95 %] | PSNR dB | latent cosine, first … last step | attention time | of it estimate | steps' time | clip's time |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
         for row in summary.at(asked) {
             let _ = writeln!(text, "| {} |", cells(row, true).join(" | "));
+        }
+    }
+    if !refused.is_empty() {
+        text.push_str("\n## Not run\n\n");
+        for Refused { arm, reason } in refused {
+            let _ = writeln!(text, "- {arm}: {reason}");
         }
     }
     text

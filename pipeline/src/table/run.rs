@@ -7,6 +7,7 @@ use tessera_models::folder::ModelFolder;
 use super::cell::{self, Cell};
 use super::{Arm, REFERENCE, REPEAT, Spec};
 use crate::engine::{Engine, Options};
+use crate::error::FailureKind;
 use crate::events::{Command, EventKind, JobId};
 use crate::metrics::{Pictures, cosine, fidelity};
 use crate::plan::files::sidecar_of;
@@ -29,16 +30,35 @@ pub struct Progress {
     pub prompt: String,
 }
 
-/// Makes every cell that is not there yet and returns all, the dense ones too. `tell` hears of each; `false` from it stops
+/// A table's clips.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Every finished clip, the dense ones too.
+    pub cells: Vec<Cell>,
+    /// Arms that cannot be run with these settings.
+    pub refused: Vec<Refused>,
+}
+
+/// An arm that was refused, such as a density below what its forced keeps cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The arm, with its density.
+    pub arm: String,
+    /// What was expected, and what was asked for.
+    pub reason: String,
+}
+
+/// Makes every cell that is not there yet and returns all. An arm whose settings are refused is left out and named. `tell` hears of each; `false` from it stops
 /// between two clips with [`Error::Cancelled`]. What is finished stays in the folder.
-pub fn run(spec: &Spec, mut tell: impl FnMut(&Progress) -> bool) -> Result<Vec<Cell>> {
+pub fn run(spec: &Spec, mut tell: impl FnMut(&Progress) -> bool) -> Result<Outcome> {
     std::fs::create_dir_all(&spec.folder).map_err(Error::io(&spec.folder))?;
     let model = spec.base.model.clone().map_or_else(bundled::model, Ok)?;
     let fingerprint = ModelFolder::open(&model)?.fingerprint().to_owned();
     let mut arms = vec![Arm::dense(REPEAT)];
     arms.extend(spec.arms.iter().cloned());
     let of = spec.prompts.len() * (arms.len() + 1);
-    let mut bench = Bench { spec, fingerprint, engine: None, jobs: 0 };
+    let mut bench = Bench { spec, fingerprint, engine: None, jobs: 0, refusal: None };
+    let mut refused: Vec<Refused> = Vec::new();
     let mut cells = Vec::with_capacity(of);
     for prompt in &spec.prompts {
         let mut say = |arm: &str, done: usize| {
@@ -51,10 +71,20 @@ pub fn run(spec: &Spec, mut tell: impl FnMut(&Progress) -> bool) -> Result<Vec<C
         let mut pictures = None;
         for arm in &arms {
             say(&arm.name, cells.len())?;
-            cells.push(bench.cell(arm, prompt, &reference, &mut pictures)?);
+            match bench.cell(arm, prompt, &reference, &mut pictures) {
+                Ok(cell) => cells.push(cell),
+                Err(error) => {
+                    let Some(reason) = bench.refusal.take() else { return Err(error) };
+                    let density = arm.density.map_or(String::new(), |d| format!(" at {d}"));
+                    let arm = Refused { arm: format!("{}{density}", arm.name), reason };
+                    if !refused.contains(&arm) {
+                        refused.push(arm);
+                    }
+                }
+            }
         }
     }
-    Ok(cells)
+    Ok(Outcome { cells, refused })
 }
 
 /// The dense clip of a prompt.
@@ -68,6 +98,8 @@ struct Bench<'a> {
     fingerprint: String,
     engine: Option<Engine>,
     jobs: u64,
+    /// Why the last clip's settings were refused.
+    refusal: Option<String>,
 }
 
 impl Bench<'_> {
@@ -163,7 +195,8 @@ impl Bench<'_> {
             let event = engine.events.recv().map_err(gone)?;
             match event.kind {
                 EventKind::Finished { receipt } if event.job == job => return Ok(*receipt),
-                EventKind::Failed { error, .. } if event.job == job => {
+                EventKind::Failed { error, kind, .. } if event.job == job => {
+                    self.refusal = (kind == FailureKind::Input).then(|| error.clone());
                     let what = request.attention.unwrap_or_else(|| REFERENCE.into());
                     return Err(Error::Unreadable { what, reason: error });
                 }

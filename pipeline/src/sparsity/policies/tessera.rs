@@ -3,7 +3,8 @@
 //! Of a few queries of each block the exact softmax weights are computed, and from them what the output would lose by each
 //! block at each level ([`pooling_loss`]). All blocks of all heads of a layer then share one budget: each step to a finer
 //! level is taken in the order of loss saved for work spent ([`Ladder`]), so that heads and rows that need much get much.
-//! What is left at the end keeps its pooled mass: the floor, 7. Maps are used for a few steps, and with a calibration plan
+//! What is left at the end keeps its pooled mass: the floor, 7. Maps are used for a few steps and for both
+//! guidance branches, whose difference is what guidance multiplies: errors that both share cancel there. And with a calibration plan
 //! each head works in the order in which it is expected to lose least. The knob stretches the budget. Source: ours; what it combines is DESIGN §1.
 
 use candle_core::Tensor;
@@ -47,8 +48,14 @@ pub(super) const METHOD: Method = Method {
     ],
 };
 
-const DEFAULTS: Defaults =
-    Defaults { floor: 7, warmup: Span::Share(0.2), refresh: Refresh::Every(4), ..Defaults::PLAIN };
+const DEFAULTS: Defaults = Defaults {
+    floor: 7,
+    warmup: Span::Share(0.2),
+    refresh: Refresh::Every(4),
+    order_of_plan: true,
+    share_branches: true,
+    ..Defaults::PLAIN
+};
 /// Queries of each block whose weights are computed. With 4 the output's error was a quarter larger, with 16 no smaller
 /// (bundled model, densities .5, .25 and .12).
 const QUERIES: usize = 8;
