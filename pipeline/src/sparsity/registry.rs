@@ -36,6 +36,7 @@ pub struct Preset {
 
 /// What a preset says about the settings that every policy has; a request may override each.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Defaults {
     /// Level of blocks that were not selected: 0 drops them, 7 keeps their pooled mass.
     pub floor: u8,

@@ -26,7 +26,7 @@ pub(super) const METHOD: Method = Method {
     presets: &[Preset {
         name: "segment-256",
         source: "official code: segments of 256, p .9",
-        defaults: Defaults { measured_density: Some(0.6), ..Defaults::PLAIN },
+        defaults: Defaults { measured_density: Some(0.43), ..Defaults::PLAIN },
         build: || Box::new(Pbs { segment: 256, p: 0.9 }),
     }],
 };
