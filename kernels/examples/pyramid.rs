@@ -1,7 +1,7 @@
 //! How the time of pyramid attention follows the density of its map: time ÷ that of dense attention, measured in turn
-//! in one run, the best of several rounds. 64 is the width of the bundled model's heads.
+//! in one run, medians of several rounds. 64 is the width of the bundled model's heads.
 //!
-//! `cargo run --release -p tessera-kernels --example pyramid -- [tokens [rounds [heads]]]`, 8192, 5 and 4 unless given.
+//! `cargo run --release -p tessera-kernels --example pyramid -- [tokens [rounds [heads]]]`, 8192, 9 and 4 unless given.
 #![expect(clippy::unwrap_used, reason = "an example stops where a shape is wrong")]
 
 use std::time::Instant;
@@ -67,10 +67,15 @@ fn seconds(work: impl FnOnce()) -> f64 {
     }
 }
 
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|a| a.parse::<usize>().unwrap());
     let tokens = arguments.next().unwrap_or(8192);
-    let rounds = arguments.next().unwrap_or(5);
+    let rounds = arguments.next().unwrap_or(9);
     let heads = arguments.next().unwrap_or(4);
     let blocks = Blocks::of(tokens);
     let binary = [1.0, 0.5, 0.25, 0.12, 0.1, 0.05].map(|share| ("1", vec![(1, share)], 0));
@@ -103,23 +108,22 @@ fn main() {
             x.to_dtype(dtype).unwrap()
         });
         let options = Options::new(1.0 / (width as f32).sqrt());
-        let mut dense = f64::INFINITY;
-        let mut best = vec![f64::INFINITY; maps.len()];
+        let mut dense = Vec::new();
+        let mut sparse = vec![Vec::new(); maps.len()];
         for _ in 0..rounds {
-            let time = seconds(|| {
+            dense.push(seconds(|| {
                 attention::attention(&q, &k, &v, options.scale, None).unwrap();
-            });
-            dense = dense.min(time);
-            for (map, best) in maps.iter().zip(&mut best) {
-                let time = seconds(|| {
+            }));
+            for (map, times) in maps.iter().zip(&mut sparse) {
+                times.push(seconds(|| {
                     pyramid::attention(&q, &k, &v, map, &options).unwrap();
-                });
-                *best = best.min(time);
+                }));
             }
         }
+        let dense = median(dense);
         dense_times.push(format!("{:.0} ms", dense * 1e3));
-        for (row, best) in table.iter_mut().zip(best) {
-            row.push(format!("{:.3}", best / dense));
+        for (row, times) in table.iter_mut().zip(sparse) {
+            row.push(format!("{:.3}", median(times) / dense));
         }
     }
     println!("| dense | 1 | {} |", dense_times.join(" | "));
