@@ -198,7 +198,10 @@ fn every_setting_is_refused_beyond_its_bound() {
     type Change = dyn Fn(&mut Request);
     let steps = "warmup: expected at most 19 of the run's 20 steps";
     let cases: [(&Change, &str); 19] = [
-        (&|r| r.attention = Some("sparce".into()), "attention: expected one of dense, tessera, psa, "),
+        (
+            &|r| r.attention = Some("sparce".into()),
+            "attention: expected one of dense, tessera, psa, ",
+        ),
         (&|r| r.preset = Some("mine".into()), "preset: expected a preset of psa: wan2.1-14b, "),
         (&|r| r.density = Some(1.01), "density: expected a number from 0 to 1, got 1.01"),
         (&|r| r.density = Some(-0.1), "density: expected a number from 0 to 1, got -0.1"),
