@@ -20,8 +20,9 @@ pub(super) enum Message {
     Event { at_ms: u64, event: Box<EventKind> },
     /// How a call was answered.
     Call(Box<Call>),
-    /// A new map: levels `[B, H, rows, columns]` U8 on the CPU, those of `pinned` heads to be kept in full.
-    Map { id: u32, levels: Tensor, pinned: Vec<usize> },
+    /// A new map: levels `[B, H, rows, columns]` U8 on the CPU, those of `pinned` heads to be kept in full; where the method
+    /// sorted keys, the token of the model's sequence at each key of these heads.
+    Map { id: u32, levels: Tensor, pinned: Vec<usize>, keys: Option<Vec<(usize, Order)>> },
     /// A new token order.
     Order { id: u32, order: Order },
     /// Attention, scores or a row.
@@ -56,8 +57,9 @@ pub(super) fn work(
         match message {
             Message::Event { at_ms, event } => writer.event(at_ms, &event)?,
             Message::Call(call) => writer.call(&call)?,
-            Message::Map { id, levels, pinned } => {
-                writer.map(id, &levels.flatten_all()?.to_vec1::<u8>()?, meta, &pinned)?;
+            Message::Map { id, levels, pinned, keys } => {
+                let levels = levels.flatten_all()?.to_vec1::<u8>()?;
+                writer.map(id, &levels, meta, &pinned, keys.as_deref())?;
             }
             Message::Order { id, order } => {
                 let names = names.get_or_insert_with(|| named(meta));

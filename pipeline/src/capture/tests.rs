@@ -50,12 +50,14 @@ struct Call {
     q: Tensor,
     k: Tensor,
     dtype: DType,
+    /// Where a method that sorts keys puts them, behind the call's order.
+    sorted: Option<Vec<Order>>,
 }
 
 impl Call {
     fn new(seed: u64, dtype: DType) -> Self {
         let shape = [1, 2, 192, 16];
-        Self { q: random(seed, &shape), k: random(seed + 1, &shape), dtype }
+        Self { q: random(seed, &shape), k: random(seed + 1, &shape), dtype, sorted: None }
     }
 
     /// Shows it to a capture as a call would be that worked in `orders`.
@@ -77,7 +79,7 @@ impl Call {
         let sparse = SparseReport {
             map: &map,
             scores: (mode == Mode::Fresh).then_some(&scores),
-            key_order: None,
+            key_order: self.sorted.as_deref(),
             densities: &densities,
             retained: None,
             estimated_at: 0,
@@ -123,9 +125,12 @@ fn rows_and_attention_are_the_exact_softmax_in_every_order() {
     let call = Call::new(3, DType::F32);
     call.report(&mut bench.capture, (0, 0), Mode::Dense, &[Order::identity(192)]);
     call.report(&mut bench.capture, (1, 0), Mode::Fresh, &orders());
+    let turned = |by: u32| Order::new((0..192).map(|place| (place * by) % 192).collect()).unwrap();
+    let sorting = Call { sorted: Some(vec![turned(5), turned(7)]), ..Call::new(3, DType::F32) };
+    sorting.report(&mut bench.capture, (2, 0), Mode::Fresh, &orders());
     let (_folder, recording) = bench.finish();
     let blocks = recording.meta().blocks();
-    for (step, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+    for (step, head) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)] {
         let truth = call.truth(head);
         let place = Place::new(step, Branch::Cond, 0);
         let row = recording.row_of(place, head, 14).unwrap().here().unwrap();
@@ -136,12 +141,14 @@ fn rows_and_attention_are_the_exact_softmax_in_every_order() {
         let expected = if step == 0 { "fhw" } else { ["gilbert", "morton"][head] };
         assert_eq!(order.name.as_deref(), Some(expected));
         let tokens = order.order.tokens();
+        let of_keys = recording.key_order(place, head).unwrap().here().unwrap();
+        assert_eq!(of_keys == order.order, step < 2, "keys are sorted in step 2 alone");
         let mass = recording.attention(place, head).unwrap().here().unwrap();
         let mass = mass.to_vec2::<f32>().unwrap();
         for (i, row) in mass.iter().enumerate() {
             for (j, got) in row.iter().enumerate() {
                 let queries = &tokens[blocks.query_range(i)];
-                let keys = &tokens[blocks.key_range(j)];
+                let keys = &of_keys.tokens()[blocks.key_range(j)];
                 let share =
                     |q: &u32| keys.iter().map(|k| truth[*q as usize][*k as usize]).sum::<f32>();
                 let want = queries.iter().map(share).sum::<f32>() / queries.len() as f32;
@@ -244,8 +251,12 @@ fn a_run_that_ends_without_a_word_leaves_what_it_had() {
 #[test]
 fn a_failing_capture_is_told_once_and_recording_goes_on() {
     let mut bench = Bench::new();
-    let call =
-        Call { q: random(1, &[1, 2, 64, 16]), k: random(2, &[1, 2, 192, 16]), dtype: DType::F32 };
+    let call = Call {
+        q: random(1, &[1, 2, 64, 16]),
+        k: random(2, &[1, 2, 192, 16]),
+        dtype: DType::F32,
+        sorted: None,
+    };
     // Fewer queries than the clip has tokens: its blocks cannot be averaged.
     let report = CallReport {
         site: Site { layer: 0, branch: Branch::Cond, expert: 0 },

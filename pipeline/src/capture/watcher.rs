@@ -97,8 +97,12 @@ impl Capture {
         self.next_map += 1;
         self.maps.insert(site, (sparse.estimated_at, id));
         let levels = sparse.map.levels().to_device(&Device::Cpu)?;
-        let pinned = self.meta.capture.pinned(site.layer).collect();
-        self.link.send(Message::Map { id, levels, pinned });
+        let pinned: Vec<usize> = self.meta.capture.pinned(site.layer).collect();
+        let keys = match sparse.key_order {
+            Some(sorted) => Some(keys(report, sorted, &pinned)?),
+            None => None,
+        };
+        self.link.send(Message::Map { id, levels, pinned, keys });
         Ok(id)
     }
 
@@ -141,6 +145,27 @@ impl Capture {
         }
         Ok(())
     }
+}
+
+/// For pinned heads of every sample, the token of the model's sequence at each key in the order that a method `sorted` them.
+fn keys(
+    report: &CallReport<'_>,
+    sorted: &[Order],
+    pinned: &[usize],
+) -> Result<Vec<(usize, Order)>> {
+    let (samples, heads, _, _) = report.q.dims4()?;
+    let of_head = |orders: &[Order], head: usize| orders.get(head).or(orders.first()).cloned();
+    let mut all = Vec::with_capacity(samples * pinned.len());
+    for (sample, head) in (0..samples).flat_map(|sample| pinned.iter().map(move |h| (sample, *h))) {
+        let (Some(order), Some(sorted)) = (of_head(report.orders, head), of_head(sorted, head))
+        else {
+            continue;
+        };
+        let token = |place: &u32| order.tokens().get(*place as usize).copied().unwrap_or(u32::MAX);
+        let tokens = sorted.tokens().iter().map(token).collect();
+        all.push((sample * heads + head, Order::new(tokens)?)); // refuses orders of another length
+    }
+    Ok(all)
 }
 
 impl Observer for Capture {

@@ -1,7 +1,7 @@
 //! The large things in a recording: maps, orders, attention, rows, latents.
 
 use candle_core::{Device, Tensor};
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 use tessera_kernels::levels::{FULL, LevelMap};
 use tessera_kernels::order::Order;
 
@@ -88,11 +88,42 @@ impl Recording {
         let sql = "SELECT name FROM orders WHERE id = ?1";
         let Some(name) = self.row(sql, params![id], |row| row.get(0))? else { return Ok(None) };
         let sql = "SELECT blob FROM orders WHERE id = ?1";
-        let order = self.blob(sql, params![id], 4 * self.meta().tokens())?.and_then(|bytes| {
+        let order = self.order_in(sql, params![id])?;
+        Ok(order.here().map(|order| NamedOrder { name, order }))
+    }
+
+    /// The order in the blob whose number `sql` tells.
+    fn order_in(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Held<Order>> {
+        self.blob(sql, values, 4 * self.meta().tokens())?.and_then(|bytes| {
             Order::new(blob::from_words(&bytes))
                 .map_err(|error| schema::damaged(self.path(), &error.to_string()))
-        })?;
-        Ok(order.here().map(|order| NamedOrder { name, order }))
+        })
+    }
+
+    /// The token of the model's own sequence (text, then video in raster order) at each place of the keys that a map's
+    /// columns, and those of attention and scores, count: the call's order, unless its method sorted the head's keys. Rows
+    /// count queries in the call's order always.
+    pub fn key_order(&self, place: Place, head: usize) -> Result<Held<Order>> {
+        let Some(call) = self.call(place)? else { return Ok(Held::NotCaptured) };
+        match call.map {
+            Some(map) if self.sorts_keys(map)? => {
+                let sql = "SELECT blob FROM key_orders WHERE map = ?1 AND head = ?2";
+                self.order_in(sql, params![map, head])
+            }
+            _ => {
+                let order = self.order(place, head)?;
+                Ok(order.map_or(Held::NotCaptured, |named| Held::Here(named.order)))
+            }
+        }
+    }
+
+    /// Whether the columns of the map with this number count keys in orders of their own.
+    pub fn sorts_keys(&self, map: u32) -> Result<bool> {
+        if self.version() < schema::SORTED_KEYS {
+            return Ok(false);
+        }
+        let sql = "SELECT sorts_keys FROM maps WHERE id = ?1";
+        Ok(self.row(sql, params![map], |row| row.get(0))?.unwrap_or(false))
     }
 
     /// The attention of a head, averaged over blocks, `[rows, columns]` F32 in the call's order: rows sum to 1.

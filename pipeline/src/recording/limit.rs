@@ -1,6 +1,6 @@
 //! The byte limit: when a recording grows over it, the oldest of what is large goes first.
 //!
-//! Maps, attention, scores, rows and latents go before thumbnails; densities, modes, times, orders and events stay. Content
+//! Maps, their key orders, attention, scores, rows and latents go before thumbnails; densities, modes, times, orders and events stay. Content
 //! that is stored again (a static pattern, in every layer and step) is held once and is as young as its last use.
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,7 +40,12 @@ pub(super) struct Shelf {
 /// Which kind goes first; `None` stays.
 fn rank(kind: Kind) -> Option<u8> {
     match kind {
-        Kind::Levels | Kind::Attention | Kind::Scores | Kind::Row | Kind::Latents => Some(0),
+        Kind::Levels
+        | Kind::KeyOrder
+        | Kind::Attention
+        | Kind::Scores
+        | Kind::Row
+        | Kind::Latents => Some(0),
         Kind::Thumbnails => Some(1),
         Kind::Order => None,
     }

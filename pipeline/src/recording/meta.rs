@@ -126,11 +126,13 @@ pub enum Kind {
     Latents,
     /// A token order.
     Order,
+    /// The order of a head's keys that a map counts, where its method sorted them.
+    KeyOrder,
 }
 
 impl Kind {
     /// All of them, in the order they are listed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Levels,
         Self::Thumbnails,
         Self::Attention,
@@ -138,6 +140,7 @@ impl Kind {
         Self::Row,
         Self::Latents,
         Self::Order,
+        Self::KeyOrder,
     ];
 
     /// The name in files.
@@ -150,6 +153,7 @@ impl Kind {
             Self::Row => "row",
             Self::Latents => "latents",
             Self::Order => "order",
+            Self::KeyOrder => "key_order",
         }
     }
 

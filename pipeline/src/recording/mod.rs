@@ -6,7 +6,7 @@
 //!
 //! | always | for pinned heads | on request |
 //! |---|---|---|
-//! | events; mode, densities, times of every call; counts and thumbnails of every map; orders; latents of every step | levels of every map | attention averaged over blocks, scores, rows of query tokens |
+//! | events; mode, densities, times of every call; counts and thumbnails of every map; orders; latents of every step | levels of every map, the order of its keys where a method sorts them | attention averaged over blocks, scores, rows of query tokens |
 //!
 //! A map is stored once a refresh, and calls that used it again refer to it; equal content is stored once. What the byte limit
 //! dropped is counted, and told apart from what was never captured ([`Held`]).

@@ -17,6 +17,7 @@ use crate::events::EventKind;
 pub struct Recording {
     path: PathBuf,
     connection: Connection,
+    version: i64,
     meta: Meta,
 }
 
@@ -58,12 +59,12 @@ pub struct Amount {
 impl Recording {
     /// Opens a recording, finished or not. Refuses what is none, what is damaged and what a newer build wrote.
     pub fn open(path: &Path) -> Result<Self> {
-        let connection = schema::open(path)?;
+        let (connection, version) = schema::open(path)?;
         let meta: Option<Meta> = meta_row(path, &connection, "run")?;
         let meta =
             meta.ok_or_else(|| schema::damaged(path, "it does not say of which run it is"))?;
         meta.check().map_err(|reason| schema::damaged(path, &reason))?;
-        Ok(Self { path: path.into(), connection, meta })
+        Ok(Self { path: path.into(), connection, version, meta })
     }
 
     /// Whether the file says of itself that it is a recording.
@@ -74,6 +75,11 @@ impl Recording {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Version of its tables.
+    pub(super) fn version(&self) -> i64 {
+        self.version
     }
 
     /// The run.

@@ -8,8 +8,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::files::FileError;
 use crate::{Error, Result};
 
-/// Version of the tables and of what stands in them, in SQLite's `user_version`.
-pub(super) const VERSION: i64 = 1;
+/// Version of the tables and of what stands in them, in SQLite's `user_version`. Version 1 knew nothing of methods that sort
+/// keys; there were none, so it is read as if none was used.
+pub(super) const VERSION: i64 = 2;
+/// The first version that says in which order a map counts keys.
+pub(super) const SORTED_KEYS: i64 = 2;
 /// "Tess" in SQLite's `application_id`: tells a recording from any other database.
 pub(super) const APPLICATION: i64 = 0x5465_7373;
 /// How long one who reads waits for the one who writes, and the other way round.
@@ -43,9 +46,14 @@ pub(super) const TABLES: &str = "
     CREATE TABLE maps (
         id INTEGER PRIMARY KEY,
         counts BLOB NOT NULL,                  -- U32, blocks at each level 0..=deepest, one row a head
-        thumbnails INTEGER NOT NULL            -- blob
+        thumbnails INTEGER NOT NULL,           -- blob
+        sorts_keys INTEGER NOT NULL            -- 1: columns count keys in an order of their own, see key_orders
     ) STRICT;
     CREATE TABLE levels (
+        map INTEGER, head INTEGER, blob INTEGER NOT NULL,
+        PRIMARY KEY (map, head)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE key_orders (                  -- of pinned heads: the token of the model's sequence at each key, U32
         map INTEGER, head INTEGER, blob INTEGER NOT NULL,
         PRIMARY KEY (map, head)
     ) STRICT, WITHOUT ROWID;
@@ -92,8 +100,8 @@ pub(super) fn create(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a recording to read, finished or not; refuses what is none, and what a newer build wrote.
-pub(super) fn open(path: &Path) -> Result<Connection> {
+/// Opens a recording to read, finished or not, and tells its version; refuses what is none, and what a newer build wrote.
+pub(super) fn open(path: &Path) -> Result<(Connection, i64)> {
     let kind = std::fs::metadata(path).map_err(Error::io(path))?;
     if !kind.is_file() {
         return Err(not_one(path));
@@ -106,11 +114,11 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
         return Err(not_one(path));
     }
     match number("user_version")? {
-        VERSION => Ok(connection),
+        version @ 1..=VERSION => Ok((connection, version)),
         other => Err(Error::Recording {
             path: path.into(),
             reason: format!(
-                "it has format {other} and this build of Tessera reads format {VERSION}: open it with the Tessera that made it, or a newer one"
+                "it has format {other} and this build of Tessera reads formats 1 to {VERSION}: open it with the Tessera that made it, or a newer one"
             ),
         }),
     }

@@ -63,7 +63,7 @@ impl Bench {
     }
 
     fn map(&mut self, id: u32, levels: &[u8]) {
-        self.writer.map(id, levels, &self.meta, &[0, 1]).unwrap();
+        self.writer.map(id, levels, &self.meta, &[0, 1], None).unwrap();
     }
 
     fn names(&self) -> Vec<String> {
@@ -193,6 +193,47 @@ fn everything_comes_back_and_cached_calls_inherit_their_map() {
     }
     assert_eq!(recording.row_of(place, 0, 15).unwrap(), Held::NotCaptured);
     assert_eq!(bench.folder.path().read_dir().unwrap().count(), 1, "one file");
+}
+
+#[test]
+fn a_map_says_which_keys_its_columns_count() {
+    let mut bench = Bench::new(1 << 20);
+    let raster = tessera_kernels::order::Order::identity(192);
+    let turned: Vec<u32> = (0..192).map(|place| (place + 64) % 192).collect();
+    let turned = tessera_kernels::order::Order::new(turned).unwrap();
+    for id in 0..2 {
+        bench.writer.order(id, None, raster.tokens()).unwrap();
+    }
+    bench.map(3, &LEVELS);
+    let keys = [(0, turned.clone())];
+    bench.writer.map(4, &LEVELS, &bench.meta, &[0], Some(&keys)).unwrap();
+    bench.writer.call(&sparse(0, Branch::Cond, Mode::Fresh, 3)).unwrap();
+    bench.writer.call(&sparse(1, Branch::Cond, Mode::Fresh, 4)).unwrap();
+    bench.writer.call(&sparse(2, Branch::Cond, Mode::Cached, 4)).unwrap();
+    bench.writer.call(&dense(2, 1)).unwrap();
+    let target = bench.target();
+    bench.writer.finish(&Outcome::Finished).unwrap();
+    let keys = |step, layer, head| {
+        let place = Place::new(step, Branch::Cond, layer);
+        Recording::open(&target).unwrap().key_order(place, head).unwrap()
+    };
+    assert_eq!(keys(0, 0, 0), Held::Here(raster.clone()), "keys stand as the queries do");
+    assert_eq!(keys(2, 1, 1), Held::Here(raster.clone()), "dense");
+    assert_eq!((keys(1, 0, 0), keys(2, 0, 0)), (Held::Here(turned.clone()), Held::Here(turned)));
+    assert_eq!(keys(1, 0, 1), Held::NotCaptured, "a head that was not pinned");
+    assert_eq!(keys(1, 1, 0), Held::NotCaptured, "no call");
+
+    // As the first version wrote it.
+    let old = rusqlite::Connection::open(&target).unwrap();
+    old.execute_batch(
+        "ALTER TABLE maps DROP COLUMN sorts_keys; DROP TABLE key_orders; PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+    assert_eq!(keys(1, 0, 1), Held::Here(raster));
+    let recording = Recording::open(&target).unwrap();
+    let map = recording.map(Place::new(0, Branch::Cond, 0), 1).unwrap().here().unwrap();
+    assert_eq!(map.to_vec().unwrap(), LEVELS[6..]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ToSql, params};
 use serde::Serialize;
+use tessera_kernels::order::Order;
 
 use super::blob::{self, Effort};
 use super::call::Call;
@@ -134,13 +135,15 @@ impl Writer {
         self.keep(bytes)
     }
 
-    /// A map `[heads, rows, columns]`: the summary of all heads, and the levels of those in `pinned`.
+    /// A map `[heads, rows, columns]`: the summary of all heads, and the levels of those in `pinned`. Where the method sorted
+    /// keys, `keys` has the token of the model's sequence at each key for those heads.
     pub(crate) fn map(
         &mut self,
         id: u32,
         levels: &[u8],
         meta: &Meta,
         pinned: &[usize],
+        keys: Option<&[(usize, Order)]>,
     ) -> Result<()> {
         let blocks = meta.blocks();
         let summary = summary::summarise(levels, blocks);
@@ -150,13 +153,22 @@ impl Writer {
             Effort::Fast,
         )?;
         let counts = blob::words(&summary.counts.concat());
-        self.run("INSERT INTO maps VALUES (?1, ?2, ?3)", params![id, counts, thumbnails])?;
+        let sorts_keys = keys.is_some();
+        self.run(
+            "INSERT INTO maps VALUES (?1, ?2, ?3, ?4)",
+            params![id, counts, thumbnails, sorts_keys],
+        )?;
         self.keep(counts.len() + 16)?;
         for (head, levels) in levels.chunks(blocks.rows() * blocks.columns()).enumerate() {
             if pinned.contains(&(head % self.heads)) {
                 let blob = self.blob(Kind::Levels, &blob::nibbles(levels), Effort::Fast)?;
                 self.run("INSERT INTO levels VALUES (?1, ?2, ?3)", params![id, head as i64, blob])?;
             }
+        }
+        for (head, order) in keys.unwrap_or_default() {
+            let blob = self.blob(Kind::KeyOrder, &blob::words(order.tokens()), Effort::Fast)?;
+            let sql = "INSERT INTO key_orders VALUES (?1, ?2, ?3)";
+            self.run(sql, params![id, *head as i64, blob])?;
         }
         Ok(())
     }
