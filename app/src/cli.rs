@@ -31,6 +31,7 @@ pub fn command() -> Command {
         .subcommand(crate::calibrate::command())
         .subcommand(methods::command())
         .subcommand(crate::replay::command())
+        .subcommand(crate::export::command())
         .subcommand(crate::table::command())
 }
 

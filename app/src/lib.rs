@@ -11,6 +11,7 @@ mod calibrate;
 pub mod cli;
 mod doctor;
 pub mod exit;
+mod export;
 mod failure;
 mod generate;
 mod inspect;
@@ -56,6 +57,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("calibrate", matches)) => calibrate::run(matches),
         Some(("methods", matches)) => methods::run(matches),
+        Some(("export", matches)) => export::run(matches),
         Some(("replay", matches)) => replay::run(matches),
         Some(("table", matches)) => table::run(matches),
         _ => {

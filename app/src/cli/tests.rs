@@ -143,7 +143,9 @@ fn the_help_is_what_it_was() {
     let mut program = command().term_width(100);
     program.build();
     insta::assert_snapshot!("tessera", program.render_long_help());
-    for name in ["generate", "resume", "inspect", "doctor", "methods", "calibrate", "replay"] {
+    for name in
+        ["generate", "resume", "inspect", "doctor", "methods", "calibrate", "replay", "export"]
+    {
         let subcommand = program.find_subcommand_mut(name).expect("a subcommand");
         insta::assert_snapshot!(name, without_methods(&subcommand.render_long_help().to_string()));
     }

@@ -1,0 +1,110 @@
+//! The colours of data: levels of maps, shares of attention. Every picture of them, in files and in the window, takes these.
+//!
+//! Both are of the viridis colormap (Smith and van der Walt for matplotlib, 2015, CC0): lightness falls evenly from full to
+//! coarse and is what tells colours apart, so they keep apart for people who see colours otherwise, and in grey.
+
+/// Colour of each level: 0 skipped, 1 in full, 2 to 7 pooled by 2 to 64.
+pub const LEVELS: [[u8; 3]; 8] = [
+    [0x0b, 0x0b, 0x10],
+    [0xfd, 0xe7, 0x25],
+    [0x7a, 0xd1, 0x51],
+    [0x2f, 0xb0, 0x7c],
+    [0x21, 0x91, 0x8c],
+    [0x2a, 0x73, 0x8e],
+    [0x3b, 0x52, 0x8b],
+    [0x48, 0x1f, 0x70],
+];
+
+/// From nothing to all, in even steps.
+const HEAT: [[u8; 3]; 8] = [
+    [0x44, 0x01, 0x54],
+    LEVELS[7],
+    LEVELS[6],
+    LEVELS[5],
+    LEVELS[4],
+    LEVELS[3],
+    LEVELS[2],
+    LEVELS[1],
+];
+
+/// The colour of a level; of levels deeper than there are, the last.
+pub fn level(level: u8) -> [u8; 3] {
+    LEVELS[usize::from(level).min(LEVELS.len() - 1)]
+}
+
+/// The colour of an amount from 0 to 1; what is no number counts as 0.
+pub fn heat(amount: f32) -> [u8; 3] {
+    let amount = if amount.is_nan() { 0.0 } else { amount.clamp(0.0, 1.0) };
+    let place = amount * (HEAT.len() - 1) as f32;
+    let below = (place as usize).min(HEAT.len() - 2);
+    let part = place - below as f32;
+    let mixed = |channel: usize| {
+        let (a, b) = (f32::from(HEAT[below][channel]), f32::from(HEAT[below + 1][channel]));
+        (a + (b - a) * part).round() as u8
+    };
+    [mixed(0), mixed(1), mixed(2)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Linear light of sRGB levels.
+    fn linear(colour: [u8; 3]) -> [f64; 3] {
+        colour.map(|level| {
+            let level = f64::from(level) / 255.0;
+            if level <= 0.04045 { level / 12.92 } else { ((level + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    fn times(matrix: [[f64; 3]; 3], x: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum())
+    }
+
+    /// CIE L*a*b* of linear light.
+    fn lab(rgb: [f64; 3]) -> [f64; 3] {
+        let xyz = times(
+            [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]],
+            rgb.map(|x| x.clamp(0.0, 1.0)),
+        );
+        let f = |x: f64| if x > 0.008_856 { x.cbrt() } else { 7.787 * x + 16.0 / 116.0 };
+        let [x, y, z] = [f(xyz[0] / 0.9505), f(xyz[1]), f(xyz[2] / 1.089)];
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    /// Machado, Oliveira and Fernandes 2009, severity 1: protanopia, deuteranopia, tritanopia; and full colour.
+    const SIGHTS: [[[f64; 3]; 3]; 4] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+        [[0.3673, 0.8607, -0.2280], [0.2803, 0.6726, 0.0472], [-0.0118, 0.0429, 0.9689]],
+        [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+    ];
+
+    #[test]
+    fn levels_are_told_apart_by_everybody_and_in_grey() {
+        for sight in SIGHTS {
+            let seen = LEVELS.map(|colour| lab(times(sight, linear(colour))));
+            for pair in seen[1..].windows(2) {
+                assert!(pair[0][0] > pair[1][0] + 8.0, "lightness falls with the level: {pair:?}");
+            }
+            for (a, first) in seen.iter().enumerate() {
+                for (b, second) in seen.iter().enumerate().skip(a + 1) {
+                    let far: f64 =
+                        first.iter().zip(second).map(|(x, y)| (x - y) * (x - y)).sum::<f64>();
+                    assert!(far.sqrt() > 11.0, "levels {a} and {b}: {}", far.sqrt());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn heat_grows_lighter_and_takes_any_number() {
+        let lightness = |amount: f32| lab(linear(heat(amount)))[0];
+        for i in 0..100 {
+            assert!(lightness((i + 1) as f32 / 100.0) > lightness(i as f32 / 100.0), "at {i}");
+        }
+        assert_eq!([heat(-3.0), heat(f32::NAN)], [HEAT[0]; 2]);
+        assert_eq!([heat(f32::INFINITY), heat(1.0)], [HEAT[7]; 2]);
+        assert_eq!((level(1), level(200)), (LEVELS[1], LEVELS[7]));
+    }
+}
