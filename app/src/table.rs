@@ -98,6 +98,14 @@ pub(crate) fn command() -> Command {
                 .value_parser(value_parser!(usize)),
         )
         .arg(
+            Arg::new("jobs")
+                .long("jobs")
+                .value_name("N")
+                .default_value("1")
+                .help("Clips made at once, each on an even share of the cores")
+                .value_parser(value_parser!(u16).range(1..)),
+        )
+        .arg(
             Arg::new("preface")
                 .long("preface")
                 .value_name("TEXT")
@@ -127,7 +135,8 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     };
     let count = matches.get_one::<usize>("prompts").copied().unwrap_or(usize::MAX);
     let prompts: Vec<String> = prompts(&path)?.into_iter().take(count).collect();
-    let spec = Spec { base, prompts, arms: arms(matches)?, folder };
+    let jobs = usize::from(matches.get_one::<u16>("jobs").copied().unwrap_or(1));
+    let spec = Spec { base, prompts, arms: arms(matches)?, folder, jobs };
 
     let interrupt = Interrupt::install()?;
     let quiet = matches.get_flag("quiet");

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::ThreadPoolBuilder;
 
 use crate::events::{Command, Event, EventKind, JobId};
 use crate::machine::Machine;
@@ -35,12 +36,14 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// The machine that plans are made for; `None` looks at this one before each job.
     pub machine: Option<Machine>,
+    /// Cores that jobs may use; `None` takes all. Several engines at once would otherwise wait for each other.
+    pub threads: Option<usize>,
 }
 
 impl Default for Options {
     /// The user's history and this machine.
     fn default() -> Self {
-        Self { data_dir: history::data_dir(), machine: None }
+        Self { data_dir: history::data_dir(), machine: None, threads: None }
     }
 }
 
@@ -64,14 +67,24 @@ impl Engine {
     pub fn start_with(options: Options) -> Result<Self> {
         let (commands, inbox) = bounded(COMMANDS);
         let (outbox, events) = bounded(EVENTS);
+        let pool =
+            options.threads.map(|threads| ThreadPoolBuilder::new().num_threads(threads).build());
+        let pool = pool.transpose().map_err(not_started)?;
         let thread = std::thread::Builder::new()
             .name("tessera-engine".into())
-            .spawn(move || work(Inbox::new(inbox), &outbox, Studio::new(options)))
-            .map_err(|error| {
-                Error::Thread(format!("the engine's thread did not start: {error}"))
-            })?;
+            .spawn(move || match pool {
+                Some(pool) => {
+                    pool.install(|| work(Inbox::new(inbox), &outbox, Studio::new(options)))
+                }
+                None => work(Inbox::new(inbox), &outbox, Studio::new(options)),
+            })
+            .map_err(not_started)?;
         Ok(Self { commands, events, thread: Some(thread) })
     }
+}
+
+fn not_started(error: impl std::fmt::Display) -> Error {
+    Error::Thread(format!("the engine's thread did not start: {error}"))
 }
 
 impl Drop for Engine {

@@ -23,7 +23,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let engine = Engine::start_with(Options { data_dir: None, machine: None }).unwrap();
+        let engine =
+            Engine::start_with(Options { data_dir: None, machine: None, threads: None }).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), engine, jobs: 0 }
     }
 

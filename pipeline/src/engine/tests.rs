@@ -23,7 +23,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { data_dir: Some(folder.path().join("data")), machine: None };
+        let options =
+            Options { data_dir: Some(folder.path().join("data")), machine: None, threads: None };
         Self { engine: Engine::start_with(options).unwrap(), folder, next: 0 }
     }
 
@@ -336,7 +337,9 @@ fn what_cannot_work_is_refused_before_any_work() {
         gpus: Vec::new(),
         warnings: Vec::new(),
     };
-    bench.engine = Engine::start_with(Options { data_dir: None, machine: Some(machine) }).unwrap();
+    bench.engine =
+        Engine::start_with(Options { data_dir: None, machine: Some(machine), threads: None })
+            .unwrap();
     let (kind, error) = refused(&bench.run(bench.request("a.mp4")));
     assert!(kind == FailureKind::Memory && error.contains("52 MB are available"), "{error}");
 }
@@ -346,7 +349,9 @@ fn a_history_that_fails_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let in_the_way = folder.path().join("data");
     crate::files::write_atomically(&in_the_way, |_| Ok(())).unwrap();
-    let engine = Engine::start_with(Options { data_dir: Some(in_the_way), machine: None }).unwrap();
+    let engine =
+        Engine::start_with(Options { data_dir: Some(in_the_way), machine: None, threads: None })
+            .unwrap();
     let mut bench = Bench { folder, engine, next: 0 };
     let events = bench.run(bench.request("clip.mp4"));
     receipt(&events);
@@ -361,7 +366,7 @@ fn a_history_that_fails_is_a_warning() {
 fn a_panic_fails_its_job_and_the_engine_goes_on() {
     let (_commands, inbox) = bounded(1);
     let (outbox, events) = bounded(10);
-    let mut studio = Studio::new(Options { data_dir: None, machine: None });
+    let mut studio = Studio::new(Options { data_dir: None, machine: None, threads: None });
     attend(JobId(1), &mut Inbox::new(inbox), &outbox, &mut studio, |_, _| {
         panic!("tensor {} is upside down", 3)
     });

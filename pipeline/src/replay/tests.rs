@@ -32,8 +32,12 @@ fn recorded(folder: &Path, change: impl FnOnce(&mut Request)) -> Recording {
         ..Request::default()
     };
     change(&mut request);
-    let engine =
-        Engine::start_with(Options { data_dir: Some(folder.join("data")), machine: None }).unwrap();
+    let engine = Engine::start_with(Options {
+        data_dir: Some(folder.join("data")),
+        machine: None,
+        threads: None,
+    })
+    .unwrap();
     let job = JobId(1);
     engine.commands.send(Command::Generate { job, request: Box::new(request) }).unwrap();
     loop {

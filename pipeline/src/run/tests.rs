@@ -62,7 +62,12 @@ fn latents(video: &Path) -> Tensor {
 }
 
 fn engine(folder: &Path) -> Engine {
-    Engine::start_with(Options { data_dir: Some(folder.join("data")), machine: None }).unwrap()
+    Engine::start_with(Options {
+        data_dir: Some(folder.join("data")),
+        machine: None,
+        threads: None,
+    })
+    .unwrap()
 }
 
 #[test]

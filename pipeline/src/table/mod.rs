@@ -1,8 +1,9 @@
 //! The table of methods: the same prompts and seed with every method at the same densities, each clip against the dense one.
 //!
-//! A [`Spec`] says what is run, `run` makes its cells one by one on an engine and keeps each finished one in a folder, so that
-//! a table that was stopped goes on where it was; [`Summary`] puts medians over the prompts beside each other.
+//! A [`Spec`] says what is run, `run` makes its cells on one or more engines and keeps each finished one in a folder, so
+//! that a table that was stopped goes on where it was; [`Summary`] puts medians over the prompts beside each other.
 
+mod bench;
 mod cell;
 mod report;
 mod run;
@@ -37,6 +38,8 @@ pub struct Spec {
     pub arms: Vec<Arm>,
     /// Where finished cells and the reference clips are kept.
     pub folder: PathBuf,
+    /// Clips that are made at once, each on an even share of the cores.
+    pub jobs: usize,
 }
 
 /// One method at one density.

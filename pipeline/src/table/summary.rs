@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, REFERENCE};
+use super::{Cell, REFERENCE, REPEAT};
 use crate::metrics::{Interval, median, paired_interval};
 
 /// All rows, densest first, and within a density the most faithful first.
@@ -64,7 +64,9 @@ impl Summary {
             }
         }
         let of = |arm: &str, asked: Option<f64>| Group::new(cells, &prompts, arm, asked);
-        let reference = of(REFERENCE, None);
+        let is_repeated = cells.iter().any(|cell| cell.arm == REPEAT);
+        // The repeat ran among the methods' clips, the first dense clips before them.
+        let reference = of(if is_repeated { REPEAT } else { REFERENCE }, None);
         let mut rows: Vec<Row> = groups
             .into_iter()
             .map(|(arm, asked)| {

@@ -65,6 +65,7 @@ fn a_table_goes_on_where_it_was_stopped() {
         prompts: vec!["a red ball".into(), "a blue cube".into()],
         arms: Vec::new(),
         folder: folder.path().join("table"),
+        jobs: 1,
     };
     let mut told = Vec::new();
     let error = run(&spec, |progress| {
@@ -98,4 +99,14 @@ fn a_table_goes_on_where_it_was_stopped() {
         assert!(cell.attention_seconds > 0.0 && cell.denoise_seconds >= cell.attention_seconds);
     }
     assert_eq!(run(&spec, |_| true).unwrap().cells, cells, "nothing is made twice");
+
+    let several = Spec { folder: folder.path().join("several"), jobs: 2, ..spec };
+    let at_once = run(&several, |_| true).unwrap().cells;
+    assert_eq!(at_once.len(), cells.len());
+    for (one, other) in cells.iter().zip(&at_once) {
+        assert_eq!(
+            (&one.arm, &one.prompt, &one.fidelity),
+            (&other.arm, &other.prompt, &other.fidelity)
+        );
+    }
 }

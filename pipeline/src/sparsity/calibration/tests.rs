@@ -183,7 +183,7 @@ fn a_plan_drives_clips_of_its_size_and_no_others() {
     };
     calibrate(&spec, &mut |_| true).unwrap().write(&path).unwrap();
 
-    let options = Options { data_dir: None, machine: None };
+    let options = Options { data_dir: None, machine: None, threads: None };
     let engine = Engine::start_with(options).unwrap();
     let clip = |method: &str, frames: u32| Request {
         prompt: "a blue cube".into(),
