@@ -3,7 +3,9 @@
 # Elsewhere it prints what is missing and stops. Set TESSERA_SETUP=check to have it only look.
 
 packages="build-essential ca-certificates curl ffmpeg git libclang-dev pkg-config
-libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev"
+libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
+libegl1 libgl1-mesa-dri libvulkan1 libxkbcommon-x11-0 mesa-vulkan-drivers"
+# The last line draws the window: on the screen, and without one in tests (Mesa's software rasteriser).
 rust_minor=95 # Cargo.toml's rust-version, 1.95
 
 say() { printf '%s\n' "$*" >&2; }

@@ -25,13 +25,15 @@ pub enum Exit {
     Output,
     /// Of several clips some were written and some failed.
     Partial,
+    /// There is no display, or no window could be opened on it.
+    Display,
     /// Ctrl-C, or a request to terminate.
     Cancelled,
 }
 
 impl Exit {
     /// Every code, in the order in which the help lists them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Internal,
         Self::Usage,
@@ -39,6 +41,7 @@ impl Exit {
         Self::Memory,
         Self::Output,
         Self::Partial,
+        Self::Display,
         Self::Cancelled,
     ];
 
@@ -52,6 +55,7 @@ impl Exit {
             Self::Memory => 4,
             Self::Output => 5,
             Self::Partial => 6,
+            Self::Display => 7,
             Self::Cancelled => 130,
         }
     }
@@ -66,6 +70,7 @@ impl Exit {
             Self::Memory => "not enough memory for this size and model",
             Self::Output => "the disk or the encoder refused the result",
             Self::Partial => "some of several clips failed, the others were written",
+            Self::Display => "there is no display for the window",
             Self::Cancelled => "cancelled (Ctrl-C); what was kept is listed",
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use tessera_pipeline::Error;
 
 use crate::exit::Exit;
+use crate::window::WindowError;
 
 /// A wrong argument that the table of settings cannot see, such as two clips for one file.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub fn exit_code(error: &anyhow::Error) -> Exit {
     let code = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Error>() {
         Some(error) if error.is_cancelled() => Some(Exit::Cancelled),
         Some(error) => Some(error.kind().into()),
+        None if cause.is::<WindowError>() => Some(Exit::Display),
         None => cause.is::<Usage>().then_some(Exit::Usage),
     };
     error.chain().find_map(code).unwrap_or(Exit::Internal)

@@ -2,7 +2,7 @@
 //!
 //! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
 //! may be typed, `generate`, `resume`, `inspect`, `doctor` and `table` are the subcommands, `session` runs jobs on the
-//! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns.
+//! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns. `window` is the window.
 //!
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
 //! for); everything that is for eyes goes to standard error.
@@ -25,6 +25,7 @@ mod session;
 mod table;
 mod tenths;
 mod text;
+mod window;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -60,10 +61,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("export", matches)) => export::run(matches),
         Some(("replay", matches)) => replay::run(matches),
         Some(("table", matches)) => table::run(matches),
-        _ => {
-            writeln!(io::stdout(), "{}", command.render_help())?;
-            Ok(Exit::Success)
-        }
+        _ => window::open(),
     }
 }
 

@@ -18,7 +18,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ThreadPoolBuilder;
 
 use crate::events::{Command, Event, EventKind, JobId};
+use crate::latest::Latest;
 use crate::machine::Machine;
+use crate::preview::Preview;
 use crate::{Error, Result, history};
 use inbox::Inbox;
 pub(crate) use job::Job;
@@ -54,6 +56,8 @@ pub struct Engine {
     pub commands: Sender<Command>,
     /// Where events come from. Whoever holds it must read it, or the engine waits when thousands are unread.
     pub events: Receiver<Event>,
+    /// The newest preview of the job that runs, sent just before the step's event; an unread one is replaced.
+    pub previews: Receiver<Preview>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,19 +71,23 @@ impl Engine {
     pub fn start_with(options: Options) -> Result<Self> {
         let (commands, inbox) = bounded(COMMANDS);
         let (outbox, events) = bounded(EVENTS);
+        let (latest, previews) = Latest::channel();
         let pool =
             options.threads.map(|threads| ThreadPoolBuilder::new().num_threads(threads).build());
         let pool = pool.transpose().map_err(not_started)?;
         let thread = std::thread::Builder::new()
             .name("tessera-engine".into())
-            .spawn(move || match pool {
-                Some(pool) => {
-                    pool.install(|| work(Inbox::new(inbox), &outbox, Studio::new(options)))
+            .spawn(move || {
+                let outbox = (outbox, latest);
+                match pool {
+                    Some(pool) => {
+                        pool.install(|| work(Inbox::new(inbox), &outbox, Studio::new(options)))
+                    }
+                    None => work(Inbox::new(inbox), &outbox, Studio::new(options)),
                 }
-                None => work(Inbox::new(inbox), &outbox, Studio::new(options)),
             })
             .map_err(not_started)?;
-        Ok(Self { commands, events, thread: Some(thread) })
+        Ok(Self { commands, events, previews, thread: Some(thread) })
     }
 }
 
@@ -100,29 +108,32 @@ impl Drop for Engine {
     }
 }
 
+/// Where a job tells: every event, and the newest preview.
+type Outbox = (Sender<Event>, Latest<Preview>);
+
 /// The thread: one command after another until there are none.
-fn work(mut inbox: Inbox, events: &Sender<Event>, mut studio: Studio) {
+fn work(mut inbox: Inbox, outbox: &Outbox, mut studio: Studio) {
     while let Some(command) = inbox.next() {
         match command {
             Command::Generate { job, request } => {
-                attend(job, &mut inbox, events, &mut studio, |studio, job| {
+                attend(job, &mut inbox, outbox, &mut studio, |studio, job| {
                     crate::run::generate(studio, job, &request)
                 });
             }
             Command::Resume { job, latents, changes } => {
-                attend(job, &mut inbox, events, &mut studio, |studio, job| {
+                attend(job, &mut inbox, outbox, &mut studio, |studio, job| {
                     crate::run::resume(studio, job, &latents, &changes)
                 });
             }
-            Command::Cancel { job } => tell_cancelled(events, job, inbox.was_waiting(job)),
+            Command::Cancel { job } => tell_cancelled(&outbox.0, job, inbox.was_waiting(job)),
             Command::Shutdown => break,
         }
         for job in inbox.take_cancelled() {
-            tell_cancelled(events, job, true);
+            tell_cancelled(&outbox.0, job, true);
         }
     }
     for job in inbox.rest() {
-        tell_cancelled(events, job, true);
+        tell_cancelled(&outbox.0, job, true);
     }
 }
 
@@ -137,11 +148,11 @@ fn tell_cancelled(events: &Sender<Event>, job: JobId, was_waiting: bool) {
 fn attend(
     id: JobId,
     inbox: &mut Inbox,
-    events: &Sender<Event>,
+    outbox: &Outbox,
     studio: &mut Studio,
     run: impl FnOnce(&mut Studio, &mut Job<'_>) -> Result<crate::receipt::Receipt>,
 ) {
-    let mut job = Job::new(id, inbox, events);
+    let mut job = Job::new(id, inbox, outbox);
     let outcome = catch_unwind(AssertUnwindSafe(|| run(studio, &mut job)));
     let outcome = outcome.unwrap_or_else(|panic| {
         studio.clear();

@@ -16,6 +16,7 @@ mod tests;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tessera_kernels::blocks::{Blocks, KEY_BLOCK};
 use tessera_models::attention::Sequence;
 use tessera_models::folder::ModelFolder;
 use tessera_models::geometry::{Geometry, Grid, Size};
@@ -255,6 +256,17 @@ impl Plan {
         Settled::new(&self.request)
     }
 
+    /// Blocks that attention divides the tokens into, as rows of queries and columns of keys.
+    pub fn blocks(&self) -> [usize; 2] {
+        let blocks = Blocks::of(self.tokens);
+        [blocks.rows(), blocks.columns()]
+    }
+
+    /// Tokens that the last column of blocks lacks; the operator counts only real ones.
+    pub fn padding(&self) -> usize {
+        self.blocks()[1] * KEY_BLOCK - self.tokens
+    }
+
     /// Refuses a plan that needs more memory than there is, unless the request overrides it.
     pub fn check_memory(&self) -> Result<()> {
         match &self.memory.refusal {
@@ -342,6 +354,21 @@ pub(crate) fn sequence(folder: &ModelFolder, grid: Grid) -> Sequence {
 fn size_of(request: &Request) -> Size {
     let side = |value: Option<u32>| value.unwrap_or(0) as usize;
     Size { width: side(request.width), height: side(request.height), frames: side(request.frames) }
+}
+
+/// The size that a request asks for, defaults filled in, and the nearest one that its model can make.
+pub fn legal_size(request: &Request) -> Result<(Size, Size)> {
+    let path = request.model.clone().map_or_else(bundled::model, Ok)?;
+    let folder = ModelFolder::open(&path)?;
+    let geometry = Geometry::new(folder.transformer_config(), folder.vae_config())?;
+    let defaults = defaults::of(&folder);
+    let asked = size_of(&Request {
+        width: request.width.or(Some(defaults.width)),
+        height: request.height.or(Some(defaults.height)),
+        frames: request.frames.or(Some(defaults.frames)),
+        ..Request::default()
+    });
+    Ok((asked, geometry.snap(asked)))
 }
 
 /// Every side that the model cannot make, with the nearest that it can.

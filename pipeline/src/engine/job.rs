@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use tessera_models::watch::Watch;
 
-use super::Inbox;
+use super::{Inbox, Outbox};
 use crate::capture::Recorder;
 use crate::events::{Event, EventKind, FileRole, JobId, Phase, WrittenFile};
+use crate::latest::Latest;
 use crate::plan::Plan;
+use crate::preview::Preview;
 use crate::receipt::{PhaseTime, Receipt};
 use crate::{Error, Result};
 
@@ -21,6 +23,7 @@ pub(crate) struct Job<'a> {
     id: JobId,
     inbox: &'a mut Inbox,
     events: &'a Sender<Event>,
+    previews: &'a Latest<Preview>,
     /// Predicted seconds of the phases, in their order.
     planned: Vec<(Phase, f64, f64)>,
     now: Option<Running>,
@@ -46,11 +49,12 @@ struct Running {
 type Stop = ControlFlow<()>;
 
 impl<'a> Job<'a> {
-    pub(crate) fn new(id: JobId, inbox: &'a mut Inbox, events: &'a Sender<Event>) -> Self {
+    pub(crate) fn new(id: JobId, inbox: &'a mut Inbox, outbox: &'a Outbox) -> Self {
         Self {
             id,
             inbox,
-            events,
+            events: &outbox.0,
+            previews: &outbox.1,
             planned: Vec::new(),
             now: None,
             times: Vec::new(),
@@ -75,6 +79,11 @@ impl<'a> Job<'a> {
         tracing::warn!("{text}");
         self.warnings.push(text.clone());
         self.tell(EventKind::Warning { text });
+    }
+
+    /// Shows what the clip looks like now, to whoever watches.
+    pub(crate) fn preview(&self, preview: impl FnOnce(JobId) -> Preview) {
+        self.previews.put(preview(self.id));
     }
 
     /// Tells the plan and its warnings.

@@ -175,6 +175,16 @@ fn read_file(bench: &Bench, name: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_watcher_sees_the_clip_after_a_step() {
+    let mut bench = Bench::new();
+    bench.run(bench.request("clip.mp4"));
+    let preview = bench.engine.previews.try_recv().unwrap();
+    assert_eq!((preview.job, preview.step, preview.of), (JobId(1), 1, 2), "only the newest waits");
+    assert_eq!((preview.frames, preview.height, preview.width), (2, 8, 8));
+    assert_eq!(preview.rgb.len(), 2 * 8 * 8 * 3);
+}
+
+#[test]
 fn every_phase_can_be_cancelled_and_says_what_it_kept() {
     let mut bench = Bench::new();
     for phase in [Phase::EncodeText, Phase::Load, Phase::Denoise, Phase::Decode] {
@@ -367,6 +377,7 @@ fn a_panic_fails_its_job_and_the_engine_goes_on() {
     let (_commands, inbox) = bounded(1);
     let (outbox, events) = bounded(10);
     let mut studio = Studio::new(Options { data_dir: None, machine: None, threads: None });
+    let outbox = (outbox, Latest::channel().0);
     attend(JobId(1), &mut Inbox::new(inbox), &outbox, &mut studio, |_, _| {
         panic!("tensor {} is upside down", 3)
     });

@@ -19,6 +19,7 @@ use crate::engine::{Job, Studio};
 use crate::events::{EventKind, Phase};
 use crate::latents::Denoised;
 use crate::plan::{Plan, Settled};
+use crate::preview::{Preview, Projection};
 use crate::receipt::{AttentionCall, AttentionUse};
 use crate::sparsity::tally::Tally;
 use crate::{Error, Result, latents, noise};
@@ -61,6 +62,7 @@ pub(super) fn run(
     }
     attention.begin_clip(&sequence)?;
 
+    let projection = Projection::of(&folder.vae_config().latents_mean);
     let of = timesteps.len();
     let mut last = None;
     let steps = |job: &mut Job<'_>| -> Result<Tensor> {
@@ -95,7 +97,7 @@ pub(super) fn run(
             let next = sampler.step(&velocity, &sample)?;
             let sample = std::mem::replace(&mut sample, next);
             let steps = Denoised { steps: index + 1, of };
-            last = Some(Finished { sample, velocity, sigma: sigmas[index], steps });
+            let finished = last.insert(Finished { sample, velocity, sigma: sigmas[index], steps });
             for news in attention.tally().news() {
                 job.warn(news);
             }
@@ -106,6 +108,12 @@ pub(super) fn run(
                 next_sigma: sigmas[index + 1],
                 elapsed_ms: started.elapsed().as_millis() as u64,
             });
+            if let Some(projection) = &projection {
+                let rgb = projection.rgb(&finished.clip()?)?.into();
+                let [_, _, frames, height, width] = plan.latent_shape;
+                let (step, of) = (index as u64, of as u64);
+                job.preview(|job| Preview { job, step, of, frames, width, height, rgb });
+            }
             job.check_recording();
         }
         Ok(sample)

@@ -22,14 +22,20 @@ pub(super) struct Finished {
     pub(super) steps: Denoised,
 }
 
+impl Finished {
+    /// The clean latents as predicted at this step, `[1, C, T, h, w]` F32.
+    pub(super) fn clip(&self) -> Result<Tensor> {
+        Ok((&self.sample - (&self.velocity * self.sigma)?)?)
+    }
+}
+
 /// Puts the clip of the last finished step on disk. That it cannot be is a warning: why the run ended is what it says.
 pub(super) fn keep(job: &mut Job<'_>, plan: &Plan, settled: &Settled, last: &Finished) {
     let path = files::partial_latents_of(&settled.out);
     let saved = || -> Result<u64> {
-        let clip = (&last.sample - (&last.velocity * last.sigma)?)?;
         let description =
             Description { denoised: Some(last.steps), ..Description::of(plan, settled) };
-        latents::save(&path, &clip, &description)?;
+        latents::save(&path, &last.clip()?, &description)?;
         Ok(std::fs::metadata(&path).map(|file| file.len()).unwrap_or_default())
     };
     match saved() {

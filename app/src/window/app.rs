@@ -1,0 +1,339 @@
+//! One frame of the window: what came in, what is drawn, what was asked for.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui};
+use egui_notify::{Anchor, Toasts};
+use tessera_pipeline::events::{Command as EngineCommand, EventKind};
+
+use super::action::Action;
+use super::apply::{apply, scan};
+use super::bridge::{Bridge, Line};
+use super::cursor::Cursor;
+use super::keys;
+use super::layout::Panes;
+use super::log::Level;
+use super::prefs::Prefs;
+use super::runs::State;
+use super::store::{Over, Store};
+use super::views;
+use super::workers::{Errand, Reply, Workers};
+
+/// How long a change may go unsaved.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// How a line to an engine is opened, at the start and after a loss.
+pub(crate) type Dial = Box<dyn Fn() -> Result<Line, String>>;
+
+/// The window: state, the engine's line, the workers.
+pub(crate) struct Window {
+    /// All state.
+    pub(crate) store: Store,
+    /// The line to the engine; `None` when none could be opened.
+    pub(crate) bridge: Option<Bridge>,
+    /// Slow work.
+    pub(crate) workers: Workers,
+    dial: Dial,
+    toasts: Toasts,
+    /// Where to remember things; `None` remembers nothing.
+    folder: Option<PathBuf>,
+    saved_at: Instant,
+    is_unsaved: bool,
+    size: [f32; 2],
+    random: u64,
+}
+
+impl Window {
+    /// A window that talks to what `dial` opens and remembers in `folder`.
+    pub(crate) fn new(ctx: &Context, dial: Dial, folder: Option<PathBuf>) -> anyhow::Result<Self> {
+        let (prefs, told) = folder.as_deref().map_or_else(Default::default, Prefs::read);
+        let size = prefs.size;
+        let mut store = Store::new(prefs)?;
+        store.theme.apply(ctx);
+        ctx.set_zoom_factor(store.scale);
+        ctx.options_mut(|options| options.zoom_with_keyboard = false); // the table has these keys
+        if let Some(told) = told {
+            store.log.say(Level::Warning, told);
+        }
+        if store.queue.is_held {
+            let count = store.queue.waiting().len();
+            store.log.say(
+                Level::Info,
+                format!("{count} from last time wait in the queue; it goes on when you let it."),
+            );
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut window = Self {
+            store,
+            bridge: None,
+            workers: Workers::start(ctx)?,
+            dial,
+            toasts: Toasts::default().with_anchor(Anchor::BottomRight),
+            folder,
+            saved_at: Instant::now(),
+            is_unsaved: false,
+            size,
+            random: now.map_or(1, |since| since.as_nanos() as u64),
+        };
+        window.restart_engine(ctx);
+        scan(&mut window);
+        Ok(window)
+    }
+
+    /// The window's size when it was last open, in points.
+    pub(crate) fn size_of(folder: Option<&std::path::Path>) -> [f32; 2] {
+        folder.map_or_else(Prefs::default, |folder| Prefs::read(folder).0).size
+    }
+
+    /// Opens a line to an engine.
+    pub(crate) fn restart_engine(&mut self, ctx: &Context) {
+        self.bridge = None; // the old engine ends before the new one starts
+        let opened =
+            (self.dial)().and_then(|line| Bridge::open(line, ctx).map_err(|e| e.to_string()));
+        match opened {
+            Ok(bridge) => (self.bridge, self.store.engine_lost) = (Some(bridge), None),
+            Err(error) => {
+                self.store.engine_lost = Some(format!("The engine did not start: {error}"));
+            }
+        }
+    }
+
+    /// A number for a seed, up to 2³², which is as far as torch's generator looks.
+    pub(crate) fn random(&mut self) -> u64 {
+        // splitmix64: one addition and two multiplications make any counter look random.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) >> 32
+    }
+
+    /// Takes in what came, moves the queue and the film on. Runs before each frame, and while the window is hidden.
+    pub(crate) fn logic(&mut self, ctx: &Context) {
+        self.hear();
+        self.answer();
+        self.drops(ctx);
+        self.advance();
+        if let Some((job, path, fps)) = self.store.stage() {
+            self.workers.give(Errand::Film { job, path, fps });
+        }
+        let (request, wrong) = self.store.draft.request();
+        if wrong.is_empty()
+            && let Some(question) = self.store.planning.ask(&request)
+        {
+            self.workers.ask(question);
+        }
+        self.store.player.tick(ctx);
+        self.save(ctx);
+    }
+
+    /// Draws everything, and does what it asked for.
+    pub(crate) fn show(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        let mut actions = self.typed(&ctx);
+        Panel::top("menu").frame(bar(self, 4)).show_separator_line(false).show(ui, |ui| {
+            views::menu::show(ui, &self.store, &mut actions);
+        });
+        Panel::bottom("status").frame(bar(self, 3)).show_separator_line(false).show(ui, |ui| {
+            views::status::show(ui, &self.store, &mut actions);
+        });
+        let background =
+            Frame::new().fill(self.store.theme.background()).inner_margin(Margin::symmetric(4, 0));
+        CentralPanel::default().frame(background).show(ui, |ui| {
+            if let Some(mut tree) = self.store.layout.take() {
+                let mut panes =
+                    Panes { store: &self.store, actions: &mut actions, is_edited: false };
+                tree.ui(&mut panes, ui);
+                self.is_unsaved |= panes.is_edited;
+                self.store.layout = Some(tree);
+            }
+        });
+        views::over::show(&ctx, &self.store, &mut actions);
+        self.store.wants_prompt = false;
+        if !actions.is_empty() {
+            self.is_unsaved = true;
+            for action in actions {
+                apply(self, &ctx, action);
+            }
+            ctx.request_repaint(); // what was asked for is to be seen
+        }
+        self.toast(&ctx);
+    }
+
+    /// What keys asked for.
+    fn typed(&mut self, ctx: &Context) -> Vec<Action> {
+        if let Over::Settings { listening: Some(command) } = self.store.over {
+            return match keys::pressed(ctx) {
+                Some(keys) if keys.logical_key == eframe::egui::Key::Escape => {
+                    vec![Action::Listen(None)]
+                }
+                Some(keys) => {
+                    ctx.input_mut(|input| input.events.clear());
+                    vec![Action::Bind(command, Some(keys))]
+                }
+                None => Vec::new(),
+            };
+        }
+        self.store.keys.typed(ctx).into_iter().map(Action::Run).collect()
+    }
+
+    /// Reads what the engine told.
+    fn hear(&mut self) {
+        let Some(bridge) = &self.bridge else { return };
+        if let Some(preview) = bridge.preview() {
+            self.store.runs.preview(preview);
+        }
+        let (events, is_gone) = (bridge.events(), bridge.is_gone());
+        for event in events {
+            let store = &mut self.store;
+            if let EventKind::Warning { text } = &event.kind {
+                store.log.say(Level::Warning, text.clone());
+            }
+            let is_last = event.kind.is_last();
+            let Some(run) = store.runs.event(event).filter(|_| is_last) else { continue };
+            let name = crate::text::shorten(&run.request.prompt, 50);
+            let (level, text) = match &run.state {
+                State::Finished(_) => (Level::Success, format!("Done: {name}")),
+                State::Failed(error) => (Level::Error, error.clone()),
+                State::Cancelled | State::Running => (Level::Info, format!("Stopped: {name}")),
+            };
+            store.log.say(level, text);
+            store.planning.forget(); // speeds were measured and memory has changed
+            self.is_unsaved = true;
+        }
+        if is_gone {
+            let why = "The engine's thread has ended; start it again to go on. The queue is kept.";
+            self.store.runs.lose(why);
+            self.store.log.say(Level::Error, why);
+            (self.store.engine_lost, self.store.queue.is_held) = (Some(why.into()), true);
+            self.bridge = None;
+        }
+    }
+
+    /// Reads what the workers found.
+    fn answer(&mut self) {
+        for reply in self.workers.replies() {
+            let store = &mut self.store;
+            match reply {
+                Reply::Planned(answer) => store.planning.take(*answer),
+                Reply::Film(film) => store.film(film),
+                Reply::Models(models) => store.models = Some(models),
+                Reply::Settings(path, Ok(request)) => {
+                    store.draft.take(&request);
+                    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                    store.log.say(Level::Info, format!("These are the settings of {name}."));
+                    self.is_unsaved = true;
+                }
+                Reply::Settings(_, Err(error)) | Reply::Failed(error) => {
+                    store.log.say(Level::Error, error);
+                }
+                Reply::PickedFile(path) => self.workers.give(Errand::Settings(path)),
+                Reply::PickedFolder(folder) => {
+                    store.model_folders.retain(|other| *other != folder);
+                    store.model_folders.push(folder);
+                    self.is_unsaved = true;
+                    scan(self);
+                }
+            }
+        }
+    }
+
+    /// Files that were dropped on the window: a folder is a model, a file has settings in it.
+    fn drops(&mut self, ctx: &Context) {
+        let dropped = ctx.input(|input| input.raw.dropped_files.clone());
+        for path in dropped.iter().map(|file| file.path().to_path_buf()) {
+            if path.is_dir() {
+                self.store.model_folders.push(path);
+                scan(self);
+            } else {
+                self.workers.give(Errand::Settings(path));
+            }
+        }
+    }
+
+    /// Starts the next clip when nothing runs. Whoever watched the last one watches this one.
+    fn advance(&mut self) {
+        let store = &mut self.store;
+        if store.runs.running().is_some() || store.engine_lost.is_some() {
+            return;
+        }
+        let watched = store.runs.iter().next_back().map(|run| run.id);
+        let Some(next) = store.queue.next() else { return };
+        let command =
+            EngineCommand::Generate { job: next.id, request: Box::new(next.request.clone()) };
+        store.runs.start(next.id, next.request);
+        let now = store.trail.now();
+        if now.run.is_none() || now.run == watched {
+            store.trail.go(Cursor { run: Some(next.id), ..now });
+        }
+        if !self.bridge.as_ref().is_some_and(|bridge| bridge.send(command)) {
+            self.store.runs.lose("The engine does not listen; start it again.");
+        }
+    }
+
+    /// Saves after a change, but not after each.
+    fn save(&mut self, ctx: &Context) {
+        if !self.is_unsaved {
+            return;
+        }
+        if let Some(left) = SAVE_EVERY.checked_sub(self.saved_at.elapsed()) {
+            ctx.request_repaint_after(left);
+            return;
+        }
+        self.size = ctx.input(|input| input.content_rect().size()).into();
+        if let Some(folder) = self.folder.clone() {
+            let prefs = Box::new(self.store.prefs(self.size));
+            self.workers.give(Errand::Save { folder, prefs });
+        }
+        (self.saved_at, self.is_unsaved) = (Instant::now(), false);
+    }
+
+    /// Saves for the last time and ends the engine.
+    pub(crate) fn close(&mut self) {
+        if let Some(folder) = &self.folder
+            && let Err(error) = self.store.prefs(self.size).write(folder)
+        {
+            tracing::error!("what the window remembers could not be saved: {error}");
+        }
+        if let Some(bridge) = &mut self.bridge {
+            bridge.close();
+        }
+    }
+
+    /// Shows new lines of the log for a while.
+    fn toast(&mut self, ctx: &Context) {
+        for line in self.store.log.take_unread() {
+            let text = crate::text::shorten(&line.text, 90);
+            let (toast, seconds) = match line.level {
+                Level::Info => (self.toasts.info(text), 4),
+                Level::Success => (self.toasts.success(text), 5),
+                Level::Warning => (self.toasts.warning(text), 7),
+                Level::Error => (self.toasts.error(text), 12),
+            };
+            toast.duration(Duration::from_secs(seconds)).show_progress_bar(false);
+        }
+        if !self.toasts.is_empty() {
+            self.toasts.show(ctx);
+        }
+    }
+}
+
+/// The frame of a bar at the window's edge.
+fn bar(window: &Window, height: i8) -> Frame {
+    Frame::new().fill(window.store.theme.background()).inner_margin(Margin::symmetric(8, height))
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+        self.logic(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.show(ui);
+    }
+
+    fn on_exit(&mut self) {
+        self.close();
+    }
+}

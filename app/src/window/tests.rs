@@ -1,0 +1,137 @@
+//! The window as a person uses it, found by its accessible names, with an engine that says what a test makes it say.
+//!
+//! [`Desk`] has the window in a harness and the other ends of the engine's channels. Nothing here needs a display, a graphics
+//! device or a model, except for `pictures`, which says loudly when it cannot draw.
+
+mod commands;
+mod frame;
+mod generate;
+mod pictures;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use eframe::egui::{Context, Key, Modifiers, Ui, Vec2};
+use egui_kittest::{Harness, HarnessBuilder};
+use tessera_pipeline::events::{Command, Event, EventKind, JobId};
+use tessera_pipeline::preview::Preview;
+
+use super::app::Window;
+use super::bridge::Line;
+
+/// Longer than any worker takes here.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The ends of the channels that an engine would hold.
+pub(super) struct FakeEngine {
+    commands: Receiver<Command>,
+    events: Sender<Event>,
+    previews: Sender<Preview>,
+}
+
+/// A window on a test's desk.
+pub(super) struct Desk {
+    pub(super) harness: Harness<'static, Window>,
+    engine: Rc<RefCell<Option<FakeEngine>>>,
+    #[expect(dead_code, reason = "the folder is removed when it is dropped")]
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Desk {
+    /// A window of 1280 × 800 with a fake engine.
+    pub(super) fn new() -> Self {
+        Self::with(Harness::builder().with_size(Vec2::new(1280.0, 800.0)))
+    }
+
+    pub(super) fn with(builder: HarnessBuilder<Window>) -> Self {
+        Self::in_folder(builder, Arc::new(tempfile::tempdir().expect("a folder")))
+    }
+
+    /// A window that remembers in this folder.
+    pub(super) fn in_folder(
+        builder: HarnessBuilder<Window>,
+        folder: Arc<tempfile::TempDir>,
+    ) -> Self {
+        let engine = Rc::new(RefCell::new(None));
+        let line = Rc::clone(&engine);
+        let dial = move || {
+            let (commands, inbox) = bounded(64);
+            let (outbox, events) = bounded(4096);
+            let (pictures, previews) = bounded(1);
+            *line.borrow_mut() =
+                Some(FakeEngine { commands: inbox, events: outbox, previews: pictures });
+            Ok(Line { commands, events, previews, engine: None })
+        };
+        // The window is made with the harness's own context, so that its threads wake the right one.
+        let ctx = Context::default();
+        let path = folder.path().join("data");
+        let window = Window::new(&ctx, Box::new(dial), Some(path)).expect("a window");
+        let mut is_first = true;
+        let frame = move |ui: &mut Ui, window: &mut Window| {
+            if std::mem::take(&mut is_first) {
+                window.store.theme.apply(ui.ctx());
+            }
+            window.logic(ui.ctx());
+            window.show(ui);
+        };
+        let harness = builder.build_ui_state(frame, window);
+        let mut desk = Self { harness, engine, folder };
+        desk.wait("models and a plan", |window| {
+            window.store.models.is_some() && !window.store.planning.is_behind()
+        });
+        desk
+    }
+
+    /// Draws until what the workers do has come.
+    pub(super) fn wait(&mut self, what: &str, is_there: impl Fn(&Window) -> bool) {
+        let start = Instant::now();
+        while !is_there(self.harness.state()) {
+            assert!(start.elapsed() < PATIENCE, "{what} did not come");
+            std::thread::sleep(Duration::from_millis(10));
+            self.harness.step();
+        }
+        self.harness.run_steps(3);
+    }
+
+    /// What the window sent to the engine.
+    pub(super) fn sent(&self) -> Vec<Command> {
+        let engine = self.engine.borrow();
+        engine.as_ref().map(|engine| engine.commands.try_iter().collect()).unwrap_or_default()
+    }
+
+    /// The engine says something, and the window hears it.
+    pub(super) fn tell(&mut self, job: u64, kind: EventKind) {
+        if let Some(engine) = self.engine.borrow().as_ref() {
+            engine.events.send(Event { job: JobId(job), kind }).expect("the window listens");
+        }
+        std::thread::sleep(Duration::from_millis(30)); // through the thread that wakes the window
+        self.harness.run_steps(2);
+    }
+
+    /// The engine shows a preview.
+    pub(super) fn preview(&mut self, preview: Preview) {
+        if let Some(engine) = self.engine.borrow().as_ref() {
+            engine.previews.send(preview).expect("the window listens");
+        }
+        self.harness.run_steps(2);
+    }
+
+    /// The engine's thread is gone.
+    pub(super) fn kill_engine(&mut self) {
+        *self.engine.borrow_mut() = None;
+        self.wait("the news", |window| window.store.engine_lost.is_some());
+    }
+
+    /// Presses a key.
+    pub(super) fn press(&mut self, modifiers: Modifiers, key: Key) {
+        self.harness.key_press_modifiers(modifiers, key);
+        self.harness.run_steps(2);
+    }
+
+    pub(super) fn window(&self) -> &Window {
+        self.harness.state()
+    }
+}

@@ -1,0 +1,173 @@
+//! From a prompt to a clip, with an engine that says what a real one says.
+
+use std::sync::Arc;
+
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use tessera_pipeline::error::FailureKind;
+use tessera_pipeline::events::{Command, EventKind, JobId, Phase};
+use tessera_pipeline::preview::Preview;
+
+use super::Desk;
+use crate::window::player::Source;
+use crate::window::runs::State;
+
+/// A window with a prompt in its form.
+fn desk() -> Desk {
+    let mut desk = Desk::new();
+    desk.harness.get_by_label("Prompt").focus();
+    desk.harness.run_steps(2);
+    desk.harness.event(eframe::egui::Event::Text("a red ball".into()));
+    desk.harness.run_steps(3);
+    desk
+}
+
+fn generate(desk: &mut Desk) {
+    desk.press(Modifiers::COMMAND, Key::Enter);
+}
+
+fn progress(done: u64) -> EventKind {
+    EventKind::Progress {
+        phase: Phase::Denoise,
+        done,
+        of: 8,
+        elapsed_ms: 1000,
+        eta_ms: Some(12_000),
+        job_eta_ms: Some(15_000),
+    }
+}
+
+fn step(index: u64) -> EventKind {
+    EventKind::Step { index, of: 4, sigma: 1.0, next_sigma: 0.8, elapsed_ms: 500 }
+}
+
+fn preview(step: u64) -> Preview {
+    let rgb = Arc::from(vec![90u8; 3 * 2 * 2 * 3]);
+    Preview { job: JobId(1), step, of: 4, frames: 3, width: 2, height: 2, rgb }
+}
+
+#[test]
+fn events_drive_progress_and_previews() {
+    let mut desk = desk();
+    generate(&mut desk);
+    match desk.sent().as_slice() {
+        [Command::Generate { job: JobId(1), request }] => assert_eq!(request.prompt, "a red ball"),
+        other => panic!("{other:?}"),
+    }
+    desk.tell(1, EventKind::PhaseStarted { phase: Phase::Denoise, of: 8 });
+    desk.tell(1, progress(2));
+    desk.preview(preview(0));
+    desk.tell(1, step(0));
+    assert!(desk.harness.query_by_label_contains("step 1 of 4, 12 s left").is_some());
+    assert!(desk.harness.query_by_label_contains("15 s left").is_some());
+    assert!(desk.harness.query_by_label_contains("Preview after step 1 of 4").is_some());
+    let uploads = desk.window().store.player.uploads();
+    desk.preview(preview(1));
+    assert!(desk.window().store.player.uploads() > uploads, "a new preview is a new picture");
+    let shown = desk.window().store.player.film().map(|film| film.source);
+    assert_eq!(shown, Some(Source::Preview { job: JobId(1), step: 1 }));
+}
+
+#[test]
+fn stop_names_the_job_that_runs_and_the_next_one_starts() {
+    let mut desk = desk();
+    generate(&mut desk);
+    generate(&mut desk);
+    assert_eq!(desk.sent().len(), 1, "the engine gets one at a time");
+    desk.harness.get_by_label("Stop now").click();
+    desk.harness.run_steps(3);
+    assert_eq!(desk.sent(), [Command::Cancel { job: JobId(1) }]);
+    desk.tell(1, EventKind::Cancelled { kept: Vec::new() });
+    assert!(matches!(desk.sent().as_slice(), [Command::Generate { job: JobId(2), .. }]));
+    assert_eq!(desk.window().store.trail.now().run, Some(JobId(2)), "who watched goes on watching");
+}
+
+#[test]
+fn finish_this_one_holds_the_rest() {
+    let mut desk = desk();
+    generate(&mut desk);
+    generate(&mut desk);
+    desk.sent();
+    desk.harness.get_by_label("Finish this one, then wait").click();
+    desk.harness.run_steps(3);
+    desk.tell(1, EventKind::Cancelled { kept: Vec::new() });
+    assert!(desk.sent().is_empty());
+    desk.harness.get_by_label("Let it go on").click();
+    desk.harness.run_steps(3);
+    assert_eq!(desk.sent().len(), 1);
+}
+
+#[test]
+fn clips_that_wait_are_moved_and_taken_out() {
+    let mut desk = desk();
+    for _ in 0..3 {
+        generate(&mut desk);
+    }
+    let name = "Duplicate: a red ball";
+    desk.harness.get_all_by_label(name).next().unwrap().click();
+    desk.harness.run_steps(3);
+    let ids = |desk: &Desk| {
+        desk.window().store.queue.waiting().iter().map(|item| item.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&desk), [2, 4, 3]);
+    desk.harness.get_all_by_label("Later: a red ball").next().unwrap().click();
+    desk.harness.run_steps(3);
+    assert_eq!(ids(&desk), [4, 2, 3]);
+    desk.harness.get_all_by_label("Remove: a red ball").next().unwrap().click();
+    desk.harness.run_steps(3);
+    assert_eq!(ids(&desk), [2, 3]);
+}
+
+#[test]
+fn a_failure_is_told_and_can_be_tried_again() {
+    let mut desk = desk();
+    generate(&mut desk);
+    desk.sent();
+    let error = "the disk is full: 3 MB of 40 MB written".to_owned();
+    desk.tell(1, EventKind::Failed { error, kind: FailureKind::Output, kept: Vec::new() });
+    assert!(desk.harness.query_all_by_label_contains("the disk is full").next().is_some());
+    desk.harness.get_by_label("Try again").click();
+    desk.harness.run_steps(3);
+    assert!(matches!(desk.sent().as_slice(), [Command::Generate { job: JobId(2), .. }]));
+}
+
+#[test]
+fn an_engine_that_dies_leaves_window_and_queue_and_is_started_again() {
+    let mut desk = desk();
+    generate(&mut desk);
+    generate(&mut desk);
+    desk.tell(1, EventKind::PhaseStarted { phase: Phase::Load, of: 8 });
+    desk.kill_engine();
+    assert!(matches!(desk.window().store.runs.get(JobId(1)).unwrap().state, State::Failed(_)));
+    assert_eq!(desk.window().store.queue.waiting().len(), 1);
+    desk.harness.get_by_label("Start it again").click();
+    desk.harness.run_steps(3);
+    assert!(desk.window().store.engine_lost.is_none());
+    desk.harness.get_by_label("Let it go on").click();
+    desk.harness.run_steps(3);
+    assert!(matches!(desk.sent().as_slice(), [Command::Generate { job: JobId(2), .. }]));
+}
+
+#[test]
+fn the_plan_follows_the_form_and_an_illegal_size_is_snapped() {
+    let mut desk = desk();
+    desk.harness.state_mut().store.draft.set("width", Some(100.into()));
+    desk.harness.run_steps(2);
+    desk.wait("a new plan", |window| !window.store.planning.is_behind());
+    desk.harness.get_by_label_contains("Snap to 96").click();
+    desk.harness.run_steps(3);
+    desk.wait("a new plan", |window| !window.store.planning.is_behind());
+    assert_eq!(desk.window().store.planning.plan().unwrap().size.width, 96);
+}
+
+#[test]
+fn absurd_prompts_are_taken_as_they_are() {
+    let mut desk = Desk::new();
+    for prompt in ["🦀🎬 クマ", "كرة حمراء", &"word ".repeat(2000)] {
+        desk.harness.state_mut().store.draft.set("prompt", Some(prompt.into()));
+        desk.harness.run_steps(2);
+        desk.wait("a plan", |window| !window.store.planning.is_behind());
+        assert!(desk.window().store.planning.plan().is_some());
+    }
+    assert!(desk.harness.query_by_label_contains("are not seen").is_some(), "truncation is told");
+}

@@ -1,0 +1,129 @@
+//! What the window looks like, drawn by a software rasteriser: images to look at.
+//!
+//! `TESSERA_PICTURES=DIR` also writes every state here as a PNG into DIR.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eframe::egui::{Key, Modifiers, Vec2};
+use egui_kittest::Harness;
+use tessera_pipeline::events::{EventKind, JobId, Phase};
+use tessera_pipeline::preview::Preview;
+
+use super::Desk;
+
+/// Whether this machine can draw. One that cannot skips these tests and says so.
+fn can_draw() -> bool {
+    static CAN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *CAN.get_or_init(|| {
+        let found = std::panic::catch_unwind(|| {
+            egui_kittest::wgpu::create_render_state(
+                egui_kittest::wgpu::default_wgpu_setup(),
+                eframe::egui_wgpu::RendererOptions::PREDICTABLE,
+            )
+        });
+        if found.is_err() {
+            eprintln!("SKIPPED: no graphics adapter, not even a software one (Debian: mesa-vulkan-drivers)");
+        }
+        found.is_ok()
+    })
+}
+
+/// Where pictures are put for a person to look at, if anywhere.
+fn gallery() -> Option<PathBuf> {
+    std::env::var_os("TESSERA_PICTURES").map(PathBuf::from)
+}
+
+fn desk(size: Vec2) -> Desk {
+    Desk::with(Harness::builder().with_size(size).wgpu())
+}
+
+/// Draws, checks that it is no empty image, and keeps it when asked to.
+fn look(desk: &mut Desk, name: &str) {
+    let image = desk.harness.render().unwrap();
+    let first = *image.get_pixel(0, 0);
+    let other = image.pixels().filter(|pixel| **pixel != first).count();
+    assert!(other > 10_000, "{name}: hardly anything was drawn");
+    if let Some(folder) = gallery() {
+        std::fs::create_dir_all(&folder).unwrap();
+        image.save(folder.join(format!("{name}.png"))).unwrap();
+    }
+}
+
+/// A preview in which each frame is a gradient that moves.
+fn preview() -> Preview {
+    let (frames, side) = (9usize, 32usize);
+    let mut rgb = Vec::new();
+    for (frame, y, x) in
+        (0..frames).flat_map(|t| (0..side).flat_map(move |y| (0..side).map(move |x| (t, y, x))))
+    {
+        let ball = (x as i32 - 4 - 3 * frame as i32).pow(2) + (y as i32 - 18).pow(2) < 30;
+        rgb.extend(if ball { [200, 60, 50] } else { [40, 70 + 3 * y as u8, 160 - 2 * y as u8] });
+    }
+    Preview {
+        job: JobId(1),
+        step: 6,
+        of: 20,
+        frames,
+        width: side,
+        height: side,
+        rgb: Arc::from(rgb),
+    }
+}
+
+#[test]
+fn states_are_drawn() {
+    if !can_draw() {
+        return;
+    }
+    for (theme, size) in [
+        ("dark", Vec2::new(1280.0, 800.0)),
+        ("light", Vec2::new(1280.0, 800.0)),
+        ("dark", Vec2::new(1920.0, 1080.0)),
+    ] {
+        let mut desk = desk(size);
+        let name = |state: &str| format!("{state}-{theme}-{}", size.x);
+        if theme == "light" {
+            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+        }
+        look(&mut desk, &name("empty"));
+        desk.harness.state_mut().store.draft.set(
+            "prompt",
+            Some(
+                "a shiny red ball bouncing on a blue floor, the camera slowly orbits around".into(),
+            ),
+        );
+        desk.harness.run_steps(2);
+        desk.wait("a plan", |window| !window.store.planning.is_behind());
+        let plan = Box::new(desk.window().store.planning.plan().unwrap().clone());
+        desk.press(Modifiers::COMMAND, Key::Enter);
+        desk.press(Modifiers::COMMAND, Key::Enter);
+        desk.press(Modifiers::COMMAND, Key::Enter);
+        desk.tell(1, EventKind::Planned { plan });
+        for phase in [Phase::EncodeText, Phase::Load] {
+            desk.tell(1, EventKind::PhaseStarted { phase, of: 4 });
+            desk.tell(1, EventKind::PhaseFinished { phase, elapsed_ms: 240 });
+        }
+        desk.tell(1, EventKind::PhaseStarted { phase: Phase::Denoise, of: 320 });
+        let progress = EventKind::Progress {
+            phase: Phase::Denoise,
+            done: 112,
+            of: 320,
+            elapsed_ms: 7_400,
+            eta_ms: Some(13_700),
+            job_eta_ms: Some(18_200),
+        };
+        desk.tell(1, progress);
+        desk.preview(preview());
+        desk.tell(
+            1,
+            EventKind::Step { index: 6, of: 20, sigma: 0.9, next_sigma: 0.85, elapsed_ms: 1_050 },
+        );
+        look(&mut desk, &name("running"));
+        desk.press(Modifiers::COMMAND, Key::K);
+        look(&mut desk, &name("palette"));
+        desk.press(Modifiers::NONE, Key::Escape);
+        desk.press(Modifiers::COMMAND, Key::Comma);
+        look(&mut desk, &name("preferences"));
+    }
+}

@@ -1,0 +1,14 @@
+//! What is drawn: each view a function of the store that pushes what it is asked for.
+
+pub(crate) mod compose;
+pub(crate) mod control;
+pub(crate) mod log;
+pub(crate) mod menu;
+pub(crate) mod over;
+pub(crate) mod parts;
+pub(crate) mod planned;
+pub(crate) mod queue;
+pub(crate) mod run;
+pub(crate) mod screen;
+pub(crate) mod size;
+pub(crate) mod status;

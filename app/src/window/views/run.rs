@@ -1,0 +1,121 @@
+//! The run that everyone looks at: phases with progress and time left, ways to stop it, what it left. Below it, the next clip.
+
+use eframe::egui::{Label, RichText, ScrollArea, Ui};
+use tessera_pipeline::events::Phase;
+
+use super::{parts, planned};
+use crate::text::{bytes, duration, plural, shorten};
+use crate::window::action::Action;
+use crate::window::commands::Command;
+use crate::window::runs::{Progress, Run, State, phase_name};
+use crate::window::store::Store;
+
+/// Draws the run, if there is one, and the plan of the next.
+pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        ui.set_max_width(ui.available_width() - 4.0);
+        if let Some(run) = store.shown_run() {
+            draw(ui, store, run, actions);
+            ui.add_space(6.0);
+            ui.separator();
+        }
+        planned::show(ui, store);
+    });
+}
+
+fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
+    let colors = &store.theme.colors;
+    let spent = duration(run.elapsed_ms());
+    let (title, color) = match &run.state {
+        State::Running if run.is_stopping => ("Stopping…".to_owned(), colors.warning),
+        State::Running => match run.eta_ms {
+            Some(left) => (format!("{} left", duration(left)), colors.accent),
+            None => ("Starting".to_owned(), colors.accent),
+        },
+        State::Finished(_) => (format!("Done in {spent}"), colors.success),
+        State::Failed(_) => (format!("Failed after {spent}"), colors.error),
+        State::Cancelled => (format!("Stopped after {spent}"), colors.warning),
+    };
+    ui.label(RichText::new(title).heading().color(color));
+    let seed =
+        run.plan.as_ref().and_then(|plan| plan.request.seed).or(run.request.seed).unwrap_or(0);
+    let prompt =
+        RichText::new(format!("{}  (seed {seed})", shorten(&run.request.prompt, 120))).weak();
+    ui.add(Label::new(prompt).wrap()).on_hover_text(&run.request.prompt);
+    ui.add_space(4.0);
+    for progress in &run.phases {
+        let fill = if progress.is_over { colors.success } else { colors.accent };
+        parts::bar(
+            ui,
+            phase_name(progress.phase),
+            &words(run, progress),
+            progress.share(),
+            fill.into(),
+        );
+    }
+    ui.add_space(4.0);
+    ui.horizontal_wrapped(|ui| match &run.state {
+        State::Running => {
+            parts::command_button(ui, store, Command::StopNow, "Stop now", actions);
+            let held = if store.queue.is_held {
+                "Let the queue go on"
+            } else {
+                "Finish this one, then wait"
+            };
+            parts::command_button(ui, store, Command::StopAfter, held, actions);
+        }
+        State::Finished(_) => {
+            parts::command_button(ui, store, Command::OpenFolder, "Show file", actions);
+            parts::command_button(ui, store, Command::CopyPath, "Copy path", actions);
+            if ui.button("Take its settings").clicked() {
+                actions.push(Action::Take(run.id));
+            }
+        }
+        State::Failed(_) | State::Cancelled => {
+            if ui.button("Try again").clicked() {
+                actions.push(Action::Retry(run.id));
+            }
+            if ui.button("Take its settings").clicked() {
+                actions.push(Action::Take(run.id));
+            }
+        }
+    });
+    if let State::Failed(error) = &run.state {
+        ui.add(Label::new(RichText::new(error).color(colors.error)).wrap().selectable(true));
+    }
+    for file in &run.files {
+        let text = format!("{} ({})", file.path.display(), bytes(file.bytes));
+        ui.add(Label::new(RichText::new(text).small().weak()).truncate())
+            .on_hover_text(file.path.display().to_string());
+    }
+    if let State::Finished(receipt) = &run.state {
+        for line in &receipt.fallbacks {
+            parts::note(ui, colors.warning, line);
+        }
+    }
+    for warning in &run.warnings {
+        parts::note(ui, colors.warning, warning);
+    }
+}
+
+/// "step 3 of 20, 12 s left", or how long it took.
+fn words(run: &Run, progress: &Progress) -> String {
+    let counted = match progress.phase {
+        Phase::Denoise => run.steps.map(|(done, of)| (done, of, "step")),
+        Phase::Decode => run.frames.map(|(done, of)| (done, of, "frame")),
+        _ => None,
+    };
+    if progress.is_over {
+        let count =
+            counted.map(|(_, of, noun)| format!("{} in ", plural(of, noun))).unwrap_or_default();
+        return format!("{count}{}", duration(progress.elapsed_ms));
+    }
+    let count = match counted {
+        Some((done, of, noun)) => format!("{noun} {done} of {of}"),
+        None => format!("{:.0} %", progress.share() * 100.0),
+    };
+    match progress.eta_ms {
+        Some(left) => format!("{count}, {} left", duration(left)),
+        None => count,
+    }
+}

@@ -1,0 +1,205 @@
+//! What takes longer than a frame of the window: planning, reading folders and files, decoding, saving, asking for a file.
+//!
+//! Two threads: one plans, newest question first and after a pause in the typing; one does errands in their order. A dialog has a
+//! thread while it is open. Answers come through one bounded channel, and each wakes the window.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use eframe::egui::Context;
+use tessera_pipeline::events::JobId;
+use tessera_pipeline::inspect;
+use tessera_pipeline::latest::Latest;
+use tessera_pipeline::request::Request;
+use tessera_pipeline::video::Decoder;
+
+use super::models::{self, Model};
+use super::planning::{Answer, Question};
+use super::player::{Film, Source};
+use super::prefs::Prefs;
+
+/// How long the form must rest before it is planned.
+const PAUSE: Duration = Duration::from_millis(150);
+/// Bytes of frames that are kept of a clip; about 20 s at 720p.
+const MOST_FILM_BYTES: usize = 1 << 30;
+
+/// Something to do.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// Decode a finished clip.
+    Film { job: JobId, path: PathBuf, fps: f64 },
+    /// Look for models beside these folders.
+    Models(Vec<PathBuf>),
+    /// Read the settings in a file.
+    Settings(PathBuf),
+    /// Save what the window remembers.
+    Save { folder: PathBuf, prefs: Box<Prefs> },
+    /// Show a folder in the system's file manager.
+    Reveal(PathBuf),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// A plan.
+    Planned(Box<Answer>),
+    /// A clip, decoded.
+    Film(Result<Film, String>),
+    /// Models that were found.
+    Models(Vec<Model>),
+    /// The settings in a file.
+    Settings(PathBuf, Result<Box<Request>, String>),
+    /// A file that a person chose.
+    PickedFile(PathBuf),
+    /// A folder that a person chose.
+    PickedFolder(PathBuf),
+    /// Something failed, in words.
+    Failed(String),
+}
+
+/// The threads and the way to them.
+pub(crate) struct Workers {
+    ctx: Context,
+    questions: Latest<Question>,
+    errands: Sender<Errand>,
+    replies: Receiver<Reply>,
+    answer: Sender<Reply>,
+}
+
+impl Workers {
+    /// Starts the threads; they end when this is dropped.
+    pub(crate) fn start(ctx: &Context) -> std::io::Result<Self> {
+        let (questions, asked) = Latest::<Question>::channel();
+        let (errands, waiting) = bounded::<Errand>(256);
+        let (answer, replies) = bounded(256);
+        let say = Say { ctx: ctx.clone(), replies: answer.clone() };
+        let planner = say.clone();
+        std::thread::Builder::new().name("tessera-plan".into()).spawn(move || {
+            while let Ok(mut question) = asked.recv() {
+                while let Ok(newer) = asked.recv_timeout(PAUSE) {
+                    question = newer;
+                }
+                planner.say(Reply::Planned(Box::new(question.answer())));
+            }
+        })?;
+        std::thread::Builder::new().name("tessera-errands".into()).spawn(move || {
+            for errand in waiting {
+                if let Some(reply) = errand.run() {
+                    say.say(reply);
+                }
+            }
+        })?;
+        Ok(Self { ctx: ctx.clone(), questions, errands, replies, answer })
+    }
+
+    /// Asks for a plan; an earlier question that nobody began is forgotten.
+    pub(crate) fn ask(&self, question: Question) {
+        self.questions.put(question);
+    }
+
+    /// Gives an errand. With hundreds waiting already it is dropped.
+    pub(crate) fn give(&self, errand: Errand) {
+        if self.errands.try_send(errand).is_err() {
+            tracing::warn!("too many errands wait; one was dropped");
+        }
+    }
+
+    /// What has come back.
+    pub(crate) fn replies(&self) -> Vec<Reply> {
+        self.replies.try_iter().collect()
+    }
+
+    /// Lets a person choose a file or a folder.
+    pub(crate) fn pick(&self, wants_folder: bool) {
+        let say = Say { ctx: self.ctx.clone(), replies: self.answer.clone() };
+        let spawned = std::thread::Builder::new().name("tessera-dialog".into()).spawn(move || {
+            let dialog = rfd::FileDialog::new();
+            let reply = if wants_folder {
+                dialog.set_title("Model folder").pick_folder().map(Reply::PickedFolder)
+            } else {
+                dialog.set_title("Open settings").pick_file().map(Reply::PickedFile)
+            };
+            if let Some(reply) = reply {
+                say.say(reply);
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!("no thread for a dialog: {error}");
+        }
+    }
+}
+
+/// How a thread answers.
+#[derive(Clone)]
+struct Say {
+    ctx: Context,
+    replies: Sender<Reply>,
+}
+
+impl Say {
+    fn say(&self, reply: Reply) {
+        if self.replies.send(reply).is_ok() {
+            self.ctx.request_repaint();
+        }
+    }
+}
+
+impl Errand {
+    fn run(self) -> Option<Reply> {
+        match self {
+            Self::Film { job, path, fps } => Some(Reply::Film(film(job, &path, fps))),
+            Self::Models(added) => Some(Reply::Models(models::find(&added))),
+            Self::Settings(path) => {
+                let request = settings(&path);
+                Some(Reply::Settings(path, request))
+            }
+            Self::Save { folder, prefs } => prefs.write(&folder).err().map(|error| {
+                Reply::Failed(format!("What the window remembers could not be saved: {error}"))
+            }),
+            Self::Reveal(folder) => reveal(&folder).err().map(Reply::Failed),
+        }
+    }
+}
+
+/// The settings in a video, sidecar, latents file or recording.
+fn settings(path: &Path) -> Result<Box<Request>, String> {
+    let report = inspect::inspect(path).map_err(|error| error.to_string())?;
+    report
+        .request()
+        .map(|request| Box::new(request.clone()))
+        .ok_or_else(|| format!("{}: there are no settings of Tessera's in it", path.display()))
+}
+
+/// All frames of a video.
+fn film(job: JobId, path: &Path, fps: f64) -> Result<Film, String> {
+    let decoder = Decoder::open(path).map_err(|error| error.to_string())?;
+    let (width, height) = decoder.size();
+    let size = [width as usize, height as usize];
+    let most = MOST_FILM_BYTES / (size[0] * size[1] * 3).max(1);
+    let mut frames = Vec::new();
+    for frame in decoder.take(most) {
+        let frame = frame.map_err(|error| error.to_string())?;
+        if [frame.width as usize, frame.height as usize] != size {
+            return Err(format!("{}: its frames are not all of one size", path.display()));
+        }
+        frames.push(frame.rgb.into());
+    }
+    Ok(Film { source: Source::Clip { job }, size, frames, fps })
+}
+
+/// Opens a folder with what the system opens folders with.
+fn reveal(folder: &Path) -> Result<(), String> {
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else if cfg!(windows) {
+        "explorer"
+    } else {
+        "xdg-open"
+    };
+    std::process::Command::new(program)
+        .arg(folder)
+        .spawn()
+        .map(drop)
+        .map_err(|error| format!("{program} could not open {}: {error}", folder.display()))
+}
