@@ -74,9 +74,9 @@ fn of_clip(path: &Path, geometry: &Geometry) -> Result<Vec<(Vec<f32>, [f32; 3])>
 
 /// Errors of a chore: any, with words.
 mod errors {
-    pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+    pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-    pub fn fail<T>(words: &str) -> Result<T> {
+    pub(crate) fn fail<T>(words: &str) -> Result<T> {
         Err(words.into())
     }
 }

@@ -14,9 +14,10 @@ use super::cursor::Cursor;
 use super::keys;
 use super::layout::Panes;
 use super::log::Level;
-use super::prefs::Prefs;
+use super::prefs::Remembered;
 use super::runs::State;
 use super::store::{Over, Store};
+use super::theme::install_fonts;
 use super::views;
 use super::workers::{Errand, Reply, Workers};
 
@@ -45,11 +46,16 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window that talks to what `dial` opens and remembers in `folder`.
-    pub(crate) fn new(ctx: &Context, dial: Dial, folder: Option<PathBuf>) -> anyhow::Result<Self> {
-        let (prefs, told) = folder.as_deref().map_or_else(Default::default, Prefs::read);
+    /// A window that talks to what `dial` opens, begins with what was remembered and remembers in `folder`.
+    pub(crate) fn new(
+        ctx: &Context,
+        dial: Dial,
+        folder: Option<PathBuf>,
+        (prefs, told): Remembered,
+    ) -> anyhow::Result<Self> {
         let size = prefs.size;
         let mut store = Store::new(prefs)?;
+        install_fonts(ctx);
         store.theme.apply(ctx);
         ctx.set_zoom_factor(store.scale);
         ctx.options_mut(|options| options.zoom_with_keyboard = false); // the table has these keys
@@ -79,11 +85,6 @@ impl Window {
         window.restart_engine(ctx);
         scan(&mut window);
         Ok(window)
-    }
-
-    /// The window's size when it was last open, in points.
-    pub(crate) fn size_of(folder: Option<&std::path::Path>) -> [f32; 2] {
-        folder.map_or_else(Prefs::default, |folder| Prefs::read(folder).0).size
     }
 
     /// Opens a line to an engine.
@@ -305,13 +306,14 @@ impl Window {
     fn toast(&mut self, ctx: &Context) {
         for line in self.store.log.take_unread() {
             let text = crate::text::shorten(&line.text, 90);
-            let (toast, seconds) = match line.level {
-                Level::Info => (self.toasts.info(text), 4),
-                Level::Success => (self.toasts.success(text), 5),
-                Level::Warning => (self.toasts.warning(text), 7),
-                Level::Error => (self.toasts.error(text), 12),
+            let seconds = match line.level {
+                Level::Info | Level::Success => 4,
+                Level::Warning => 7,
+                Level::Error => 12,
             };
-            toast.duration(Duration::from_secs(seconds)).show_progress_bar(false);
+            let (sign, color) = self.store.theme.sign(line.level);
+            let toast = self.toasts.custom(text, sign.to_owned(), color);
+            toast.duration(Duration::from_secs(seconds)).show_progress_bar(false).closable(false);
         }
         if !self.toasts.is_empty() {
             self.toasts.show(ctx);

@@ -48,6 +48,7 @@ use tessera_pipeline::history;
 use crate::exit::Exit;
 use app::Window;
 use bridge::Line;
+use prefs::Prefs;
 
 /// Why there is no window.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +69,12 @@ pub(crate) fn open() -> anyhow::Result<Exit> {
         return Err(WindowError::NoDisplay.into());
     }
     let folder = history::data_dir();
+    let remembered = folder.as_deref().map_or_else(Default::default, Prefs::read);
     let viewport = ViewportBuilder::default()
         .with_app_id("tessera")
         .with_title("Tessera")
         .with_icon(icon())
-        .with_inner_size(Window::size_of(folder.as_deref()))
+        .with_inner_size(remembered.0.size)
         .with_min_inner_size([720.0, 480.0]);
     let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
     let opened = eframe::run_native(
@@ -80,7 +82,7 @@ pub(crate) fn open() -> anyhow::Result<Exit> {
         options,
         Box::new(|creation| {
             let dial = Box::new(|| Line::to_engine().map_err(|error| error.to_string()));
-            Ok(Box::new(Window::new(&creation.egui_ctx, dial, folder)?))
+            Ok(Box::new(Window::new(&creation.egui_ctx, dial, folder, remembered)?))
         }),
     );
     match opened {

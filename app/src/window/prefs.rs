@@ -39,6 +39,9 @@ pub(crate) struct Prefs {
     pub(crate) size: [f32; 2],
 }
 
+/// What was read, and what a person should know about the reading.
+pub(crate) type Remembered = (Prefs, Option<String>);
+
 impl Default for Prefs {
     fn default() -> Self {
         Self {
@@ -56,7 +59,7 @@ impl Default for Prefs {
 
 impl Prefs {
     /// Reads what was saved in a folder. What cannot be read is set aside under another name, and told.
-    pub(crate) fn read(folder: &Path) -> (Self, Option<String>) {
+    pub(crate) fn read(folder: &Path) -> Remembered {
         let path = folder.join(FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -81,7 +84,7 @@ impl Prefs {
         }
     }
 
-    fn default_with(told: Option<String>) -> (Self, Option<String>) {
+    fn default_with(told: Option<String>) -> Remembered {
         (Self::default(), told)
     }
 

@@ -21,6 +21,8 @@ use tessera_pipeline::preview::Preview;
 
 use super::app::Window;
 use super::bridge::Line;
+use super::prefs::Prefs;
+use super::theme::install_fonts;
 
 /// Longer than any worker takes here.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -68,10 +70,12 @@ impl Desk {
         // The window is made with the harness's own context, so that its threads wake the right one.
         let ctx = Context::default();
         let path = folder.path().join("data");
-        let window = Window::new(&ctx, Box::new(dial), Some(path)).expect("a window");
+        let remembered = Prefs::read(&path);
+        let window = Window::new(&ctx, Box::new(dial), Some(path), remembered).expect("a window");
         let mut is_first = true;
         let frame = move |ui: &mut Ui, window: &mut Window| {
             if std::mem::take(&mut is_first) {
+                install_fonts(ui.ctx());
                 window.store.theme.apply(ui.ctx());
             }
             window.logic(ui.ctx());

@@ -4,10 +4,12 @@
 //! needs no code.
 
 use eframe::egui::{
-    Color32, Context, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle,
-    Theme as Mode, Vec2, Visuals,
+    Color32, Context, CornerRadius, FontDefinitions, FontFamily, FontId, Margin, Shadow, Stroke,
+    Style, TextStyle, Theme as Mode, Vec2, Visuals,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::log::Level;
 
 const DARK: &str = include_str!("../../../assets/theme/dark.json");
 const LIGHT: &str = include_str!("../../../assets/theme/light.json");
@@ -128,6 +130,15 @@ impl<'de> Deserialize<'de> for Color {
     }
 }
 
+/// Installs the fonts, which egui ships: Ubuntu for words, and Hack, which has the signs that Ubuntu lacks.
+pub(crate) fn install_fonts(ctx: &Context) {
+    let mut fonts = FontDefinitions::default();
+    if let Some(names) = fonts.families.get_mut(&FontFamily::Proportional) {
+        names.push("Hack".to_owned());
+    }
+    ctx.set_fonts(fonts);
+}
+
 impl Theme {
     /// Reads the theme of a choice. Both are part of the program and a test reads them, so an error is a broken build.
     pub(crate) fn load(choice: Choice) -> Result<Self, serde_json::Error> {
@@ -208,6 +219,17 @@ impl Theme {
         visuals.widgets.hovered.bg_stroke = Stroke::new(1.0, colors.accent);
         visuals.widgets.active.bg_stroke = Stroke::new(1.0, colors.accent);
         visuals
+    }
+
+    /// The sign of a line of the log and its colour; the shape alone tells them apart too.
+    pub(crate) fn sign(&self, level: Level) -> (&'static str, Color32) {
+        let colors = &self.colors;
+        match level {
+            Level::Info => ("○", colors.text_weak.into()),
+            Level::Success => ("●", colors.success.into()),
+            Level::Warning => ("▲", colors.warning.into()),
+            Level::Error => ("■", colors.error.into()),
+        }
     }
 
     /// Words where a picture will be.

@@ -15,3 +15,4 @@ mod interrupted;
 mod model;
 mod results;
 mod studio;
+mod window;

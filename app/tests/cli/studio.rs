@@ -92,6 +92,14 @@ impl Tessera {
         self
     }
 
+    /// As on a server: nothing to open a window on.
+    pub(crate) fn without_display(mut self) -> Self {
+        for name in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"] {
+            self.command.env_remove(name);
+        }
+        self
+    }
+
     /// The size that every test uses unless it is about sizes.
     pub(crate) fn small(self) -> Self {
         self.arg("--width=64").arg("--height=64").arg("--frames=5").arg("--steps=2")

@@ -168,7 +168,7 @@ fn model(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             }
         });
         combo.response.labelled_by(label.id);
-        if parts::icon(ui, "➕", Command::AddModelFolder.row().name).clicked() {
+        if parts::icon(ui, "+", Command::AddModelFolder.row().name).clicked() {
             actions.push(Action::Run(Command::AddModelFolder));
         }
     });
@@ -186,16 +186,17 @@ fn foot(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     };
     let colors = &store.theme.colors;
     let refusal = Command::Generate.refusal(store);
-    let label = RichText::new(text).strong();
-    let mut button = Button::new(label.clone()).min_size(Vec2::new(ui.available_width(), 34.0));
+    let mut button = Button::new(RichText::new(&text).strong());
     if refusal.is_none() {
-        button = Button::new(label.color(colors.on_accent))
-            .fill(colors.accent)
-            .min_size(Vec2::new(ui.available_width(), 34.0));
+        let label = RichText::new(text).strong().color(colors.on_accent);
+        button = Button::new(label).fill(colors.accent);
     }
-    if parts::explain(ui, store, Command::Generate, button).clicked() {
-        actions.push(Action::Run(Command::Generate));
-    }
+    let button = button.min_size(Vec2::new(0.0, 34.0));
+    ui.vertical_centered_justified(|ui| {
+        if parts::explain(ui, store, Command::Generate, button).clicked() {
+            actions.push(Action::Run(Command::Generate));
+        }
+    });
     ui.horizontal_wrapped(|ui| match (refusal, store.planning.plan()) {
         (Some(why), _) => parts::note(ui, colors.warning, &why),
         (None, Some(plan)) => {

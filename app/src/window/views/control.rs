@@ -31,7 +31,7 @@ pub(crate) fn show(
         let name = name(ui, row.key, given.is_some());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if given.is_some()
-                && parts::icon(ui, "⟲", &format!("Default: {}", draft::label(row.key))).clicked()
+                && parts::icon(ui, "↺", &format!("Default: {}", draft::label(row.key))).clicked()
             {
                 actions.push(Action::Set(row.key, None));
             }
@@ -155,7 +155,7 @@ fn suffix(unit: &str) -> String {
 
 /// How the next seed is chosen.
 fn seed(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
-    if parts::icon(ui, "🎲", Command::NewSeed.row().name).clicked() {
+    if parts::icon(ui, "New", Command::NewSeed.row().name).clicked() {
         actions.push(Action::Run(Command::NewSeed));
     }
     let now = SeedMode::ALL.iter().find(|(mode, ..)| *mode == store.draft.seed_mode);

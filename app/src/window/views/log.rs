@@ -3,7 +3,7 @@
 use eframe::egui::{RichText, ScrollArea, Ui};
 
 use crate::window::action::Action;
-use crate::window::log::{Level, Line};
+use crate::window::log::Line;
 use crate::window::store::Store;
 
 /// Draws the log.
@@ -24,13 +24,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
 }
 
 fn draw(ui: &mut Ui, store: &Store, line: &Line) {
-    let colors = &store.theme.colors;
-    let (sign, color) = match line.level {
-        Level::Info => ("ℹ", ui.visuals().weak_text_color()),
-        Level::Success => ("✔", colors.success.into()),
-        Level::Warning => ("⚠", colors.warning.into()),
-        Level::Error => ("✖", colors.error.into()),
-    };
+    let (sign, color) = store.theme.sign(line.level);
     let times = if line.times > 1 { format!("  ×{}", line.times) } else { String::new() };
     ui.horizontal_top(|ui| {
         ui.label(RichText::new(sign).color(color));

@@ -110,7 +110,7 @@ fn title(ui: &mut Ui, text: &str, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         ui.heading(text);
         ui.with_layout(eframe::egui::Layout::right_to_left(eframe::egui::Align::Center), |ui| {
-            if parts::icon(ui, "✖", "Close").clicked() {
+            if parts::icon(ui, "×", "Close").clicked() {
                 actions.push(Action::Run(Command::Close));
             }
         });
@@ -186,7 +186,7 @@ fn settings(ui: &mut Ui, store: &Store, listening: Option<Command>, actions: &mu
     }
     for folder in &store.model_folders {
         ui.horizontal(|ui| {
-            if parts::icon(ui, "✖", &format!("Forget {}", folder.display())).clicked() {
+            if parts::icon(ui, "×", &format!("Forget {}", folder.display())).clicked() {
                 actions.push(Action::ForgetModelFolder(folder.clone()));
             }
             ui.label(folder.display().to_string());
@@ -225,7 +225,7 @@ fn binding(ui: &mut Ui, store: &Store, row: &Row, is_listening: bool, actions: &
             actions.push(Action::Listen(Some(row.command)));
         }
         if !keys.is_empty()
-            && parts::icon(ui, "✖", &format!("Take the keys from {}", row.name)).clicked()
+            && parts::icon(ui, "×", &format!("Take the keys from {}", row.name)).clicked()
         {
             actions.push(Action::Bind(row.command, None));
         }

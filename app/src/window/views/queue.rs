@@ -46,11 +46,11 @@ fn line(ui: &mut Ui, item: &Waiting, (index, of): (usize, usize), actions: &mut 
         ui.weak(format!("{}.", index + 1));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let buttons = [
-                ("✖", "Remove", true, Action::Remove(id)),
-                ("✏", "Edit", true, Action::Edit(id)),
-                ("⧉", "Duplicate", true, Action::Duplicate(id)),
-                ("⬇", "Later", index + 1 < of, Action::Shift(id, 1)),
-                ("⬆", "Sooner", index > 0, Action::Shift(id, -1)),
+                ("×", "Remove", true, Action::Remove(id)),
+                ("Edit", "Edit", true, Action::Edit(id)),
+                ("⊕", "Duplicate", true, Action::Duplicate(id)),
+                ("↓", "Later", index + 1 < of, Action::Shift(id, 1)),
+                ("↑", "Sooner", index > 0, Action::Shift(id, -1)),
             ];
             for (sign, name, is_possible, action) in buttons {
                 if parts::icon_if(ui, is_possible, sign, &format!("{name}: {prompt}")).clicked() {
@@ -70,16 +70,16 @@ fn ended(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
     let colors = &store.theme.colors;
     let (sign, color, state) = match run.state {
         State::Running => ("▶", colors.accent, "running"),
-        State::Finished(_) => ("✔", colors.success, "done"),
-        State::Failed(_) => ("✖", colors.error, "failed"),
-        State::Cancelled => ("⏹", colors.warning, "stopped"),
+        State::Finished(_) => ("●", colors.success, "done"),
+        State::Failed(_) => ("■", colors.error, "failed"),
+        State::Cancelled => ("▲", colors.warning, "stopped"),
     };
     let prompt = shorten(&run.request.prompt, 60);
     let is_shown = store.trail.now().run == Some(run.id);
     ui.horizontal(|ui| {
         ui.label(RichText::new(sign).color(color)).on_hover_text(state);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if !run.is_running() && parts::icon(ui, "✖", &format!("Forget: {prompt}")).clicked() {
+            if !run.is_running() && parts::icon(ui, "×", &format!("Forget: {prompt}")).clicked() {
                 actions.push(Action::Remove(run.id));
             }
             ui.with_layout(Layout::left_to_right(Align::Center).with_main_justify(true), |ui| {

@@ -128,12 +128,12 @@ fn transport(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let (count, is_empty) =
         (player.film().map_or(1, |film| film.frames.len()), player.film().is_none());
     ui.horizontal(|ui| {
-        let play = if player.is_playing && !is_empty { ("⏸", "Pause") } else { ("▶", "Play") };
+        let play = if player.is_playing && !is_empty { ("‖", "Pause") } else { ("▶", "Play") };
         let buttons = [
             (play.0, play.1, Command::PlayPause),
-            ("⏮", "First frame", Command::FirstFrame),
-            ("◀", "One frame back", Command::FrameBack),
-            ("▶|", "One frame on", Command::FrameForward),
+            ("«", "First frame", Command::FirstFrame),
+            ("◂", "One frame back", Command::FrameBack),
+            ("▸", "One frame on", Command::FrameForward),
         ];
         for (sign, name, command) in buttons {
             let keys = store.keys.text(command);
@@ -143,7 +143,7 @@ fn transport(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             }
         }
         let mut frame = player.frame();
-        let rest = 230.0;
+        let rest = 200.0;
         ui.spacing_mut().slider_width = (ui.available_width() - rest).max(60.0);
         let slider = Slider::new(&mut frame, 0..=count - 1).show_value(false);
         let slider = ui.add_enabled(!is_empty, slider);
@@ -153,7 +153,7 @@ fn transport(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         }
         let text = if is_empty { "–".into() } else { format!("{} / {count}", frame + 1) };
         ui.label(RichText::new(text).monospace());
-        let repeat = ui.selectable_label(player.repeats, "⟳");
+        let repeat = ui.selectable_label(player.repeats, "↻");
         parts::named(&repeat, "Repeat");
         if repeat.on_hover_text("Repeat").clicked() {
             actions.push(Action::Run(Command::Loop));

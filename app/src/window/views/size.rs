@@ -23,8 +23,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         }
     };
     ui.horizontal(|ui| {
-        let width = ((ui.available_width() - 60.0) / 3.0).clamp(40.0, 110.0);
-        for (key, sign) in [("width", "×"), ("height", "×"), ("frames", "frames")] {
+        for (key, sign) in [("width", "×"), ("height", "×"), ("frames", "")] {
             let Some((Kind::Int { min, max, step }, row)) = setting(key).map(|row| (row.kind, row))
             else {
                 continue;
@@ -34,7 +33,9 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             let field = DragValue::new(&mut number)
                 .range(min..=max)
                 .speed(step as f64 * 0.2)
+                .suffix(if key == "frames" { " frames" } else { "" })
                 .update_while_editing(false);
+            let width = if key == "frames" { 96.0 } else { 66.0 };
             let field = ui.add_sized(Vec2::new(width, ui.spacing().interact_size.y), field);
             parts::named(&field, &draft::label(key));
             if field.changed() {
@@ -45,11 +46,13 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
                 actions.push(Action::Set(row.key, Some(number.into())));
             }
             field.on_hover_text(draft::help(key));
-            ui.weak(sign);
+            if !sign.is_empty() {
+                ui.weak(sign);
+            }
         }
         let is_given =
             ["width", "height", "frames"].iter().any(|key| store.draft.get(key).is_some());
-        if is_given && parts::icon(ui, "⟲", "Default: Size").clicked() {
+        if is_given && parts::icon(ui, "↺", "Default: Size").clicked() {
             actions.extend(["width", "height", "frames"].map(|key| Action::Set(key, None)));
         }
     });

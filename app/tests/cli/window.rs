@@ -1,0 +1,17 @@
+//! `tessera` alone, on a machine without a display. With one, the tests inside the library look at the window.
+
+use crate::studio::Studio;
+
+#[test]
+fn without_a_display_it_says_what_works_without_one() {
+    let studio = Studio::new();
+    studio.tessera().without_display().run().exits_with(7).says(&["display", "tessera generate"]);
+    assert!(!studio.path("data").exists(), "a window that did not open left something behind");
+}
+
+#[test]
+fn a_display_that_is_none_is_told_too() {
+    let studio = Studio::new();
+    let tessera = studio.tessera().without_display().env("DISPLAY", ":987");
+    tessera.run().exits_with(7).says(&["window could not be opened", "tessera generate"]);
+}
