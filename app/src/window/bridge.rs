@@ -25,9 +25,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// To the real engine.
-    pub(crate) fn to_engine() -> tessera_pipeline::Result<Self> {
-        let engine = Engine::start()?;
+    /// To the real engine; the error is for people.
+    pub(crate) fn to_engine() -> Result<Self, String> {
+        let engine = Engine::start().map_err(|error| error.to_string())?;
         Ok(Self {
             commands: engine.commands.clone(),
             events: engine.events.clone(),

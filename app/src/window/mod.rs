@@ -81,7 +81,7 @@ pub(crate) fn open() -> anyhow::Result<Exit> {
         "Tessera",
         options,
         Box::new(|creation| {
-            let dial = Box::new(|| Line::to_engine().map_err(|error| error.to_string()));
+            let dial = Box::new(Line::to_engine);
             Ok(Box::new(Window::new(&creation.egui_ctx, dial, folder, remembered)?))
         }),
     );

@@ -89,11 +89,12 @@ impl Prefs {
     }
 
     /// Writes them, whole or not at all.
-    pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Box<Error>> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder)).map_err(Box::new)?;
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Error::Unreadable { what: FILE.into(), reason: error.to_string() })?;
-        Ok(write_atomically(&folder.join(FILE), |out| out.write_all(text.as_bytes()))?)
+        write_atomically(&folder.join(FILE), |out| out.write_all(text.as_bytes()))
+            .map_err(|error| Box::new(error.into()))
     }
 }
 
