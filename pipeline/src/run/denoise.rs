@@ -16,7 +16,7 @@ use tessera_models::text::TextRows;
 use super::partial::{self, Finished};
 use crate::attention::{self, Subject};
 use crate::engine::{Job, Studio};
-use crate::events::{EventKind, Phase};
+use crate::events::{EventKind, JobId, Phase};
 use crate::latents::Denoised;
 use crate::plan::{Plan, Settled};
 use crate::preview::{Preview, Projection};
@@ -109,10 +109,11 @@ pub(super) fn run(
                 elapsed_ms: started.elapsed().as_millis() as u64,
             });
             if let Some(projection) = &projection {
-                let rgb = projection.rgb(&finished.clip()?)?.into();
-                let [_, _, frames, height, width] = plan.latent_shape;
-                let (step, of) = (index as u64, of as u64);
-                job.preview(|job| Preview { job, step, of, frames, width, height, rgb });
+                match finished.clip().and_then(|clip| projection.rgb(&clip)) {
+                    Ok(rgb) => job.preview(|job| preview(job, steps, plan, rgb)),
+                    // Nobody loses a clip because it could not be watched.
+                    Err(error) => tracing::warn!("no preview of step {index}: {error}"),
+                }
             }
             job.check_recording();
         }
@@ -135,6 +136,12 @@ pub(super) fn run(
     }
     job.finish();
     Ok((sample, ran))
+}
+
+fn preview(job: JobId, denoised: Denoised, plan: &Plan, rgb: Vec<u8>) -> Preview {
+    let [_, _, frames, height, width] = plan.latent_shape;
+    let (step, of) = (denoised.steps as u64 - 1, denoised.of as u64);
+    Preview { job, step, of, frames, width, height, rgb: rgb.into() }
 }
 
 /// What attention did, for the receipt.
