@@ -81,7 +81,7 @@ impl Engine {
                 let outbox = (outbox, latest);
                 match pool {
                     Some(pool) => {
-                        pool.install(|| work(Inbox::new(inbox), &outbox, Studio::new(options)))
+                        pool.install(|| work(Inbox::new(inbox), &outbox, Studio::new(options)));
                     }
                     None => work(Inbox::new(inbox), &outbox, Studio::new(options)),
                 }
