@@ -130,8 +130,8 @@ fn events_are_one_object_a_line_from_plan_to_receipt() {
 }
 
 #[test]
-fn without_a_command_it_says_what_there_is() {
-    let ran = Studio::new().tessera().run().exits_with(0);
+fn help_says_what_there_is() {
+    let ran = Studio::new().tessera().arg("--help").run().exits_with(0);
     assert!(
         ran.stdout().contains("generate") && ran.stdout().contains("Exit codes"),
         "{}",

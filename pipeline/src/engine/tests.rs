@@ -185,6 +185,26 @@ fn a_watcher_sees_the_clip_after_a_step() {
 }
 
 #[test]
+fn who_watches_changes_no_bit_of_the_clip() {
+    let mut bench = Bench::new();
+    let (seen, counted) = bounded(100);
+    let previews = bench.engine.previews.clone();
+    let watch = move || previews.iter().for_each(|preview| seen.send(preview.step).unwrap());
+    let watcher = std::thread::Builder::new().name("watcher".into()).spawn(watch).unwrap();
+    bench.run(bench.request("watched.mp4"));
+    assert_eq!(counted.recv_timeout(PATIENCE), Ok(0), "somebody watched");
+    let mut alone = Bench::new();
+    alone.engine.previews = crossbeam_channel::never();
+    alone.run(alone.request("alone.mp4"));
+    for kind in ["latents.safetensors", "mp4"] {
+        let watched = read_file(&bench, &format!("watched.{kind}"));
+        assert!(watched == read_file(&alone, &format!("alone.{kind}")), "another {kind}");
+    }
+    drop(bench);
+    watcher.join().unwrap();
+}
+
+#[test]
 fn every_phase_can_be_cancelled_and_says_what_it_kept() {
     let mut bench = Bench::new();
     for phase in [Phase::EncodeText, Phase::Load, Phase::Denoise, Phase::Decode] {
