@@ -29,6 +29,7 @@ mod window;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use clap::error::{ContextKind, ErrorKind};
 pub use failure::{exit_code, is_broken_pipe, message};
@@ -40,7 +41,14 @@ use crate::exit::Exit;
 /// The error is for [`message`] and [`exit_code`]; what went wrong inside a job has been shown by then and is in the
 /// returned [`Exit`].
 pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
+    let args: Vec<OsString> = args.into_iter().collect();
     let mut command = cli::command();
+    if let [_, file] = args.as_slice()
+        && command.find_subcommand(file).is_none()
+        && Path::new(file).is_file()
+    {
+        return window::open(Some(Path::new(file)));
+    }
     let matches = match command.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
         Err(refusal) => {
@@ -61,7 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("export", matches)) => export::run(matches),
         Some(("replay", matches)) => replay::run(matches),
         Some(("table", matches)) => table::run(matches),
-        _ => window::open(),
+        _ => window::open(None),
     }
 }
 

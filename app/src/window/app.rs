@@ -219,6 +219,11 @@ impl Window {
             match reply {
                 Reply::Planned(answer) => store.planning.take(*answer),
                 Reply::Film(film) => store.film(film),
+                Reply::Clip(path, receipt) => {
+                    let id = store.queue.name();
+                    store.runs.ended(id, &path, receipt);
+                    store.trail.go(Cursor { run: Some(id), ..store.trail.now() });
+                }
                 Reply::Models(models) => store.models = Some(models),
                 Reply::Settings(path, Ok(request)) => {
                     store.draft.take(&request);

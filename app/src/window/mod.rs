@@ -42,6 +42,8 @@ mod theme;
 mod views;
 mod workers;
 
+use std::path::Path;
+
 use eframe::egui::{IconData, ViewportBuilder};
 use tessera_pipeline::history;
 
@@ -49,6 +51,7 @@ use crate::exit::Exit;
 use app::Window;
 use bridge::Line;
 use prefs::Prefs;
+use workers::Errand;
 
 /// Why there is no window.
 #[derive(Debug, thiserror::Error)]
@@ -63,11 +66,12 @@ pub(crate) enum WindowError {
     NotOpened(String),
 }
 
-/// Opens the window and returns when it is closed.
-pub(crate) fn open() -> anyhow::Result<Exit> {
+/// Opens the window, with this clip on its screen if one is given, and returns when it is closed.
+pub(crate) fn open(clip: Option<&Path>) -> anyhow::Result<Exit> {
     if !has_display() {
         return Err(WindowError::NoDisplay.into());
     }
+    let clip = clip.map(std::path::absolute).transpose()?;
     let folder = history::data_dir();
     let remembered = folder.as_deref().map_or_else(Default::default, Prefs::read);
     let viewport = ViewportBuilder::default()
@@ -82,7 +86,11 @@ pub(crate) fn open() -> anyhow::Result<Exit> {
         options,
         Box::new(|creation| {
             let dial = Box::new(Line::to_engine);
-            Ok(Box::new(Window::new(&creation.egui_ctx, dial, folder, remembered)?))
+            let window = Window::new(&creation.egui_ctx, dial, folder, remembered)?;
+            if let Some(clip) = clip {
+                window.workers.give(Errand::Clip(clip));
+            }
+            Ok(Box::new(window))
         }),
     );
     match opened {

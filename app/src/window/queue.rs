@@ -32,10 +32,15 @@ impl Queue {
         queue
     }
 
+    /// A number that no other clip has.
+    pub(crate) fn name(&mut self) -> JobId {
+        self.last += 1;
+        JobId(self.last)
+    }
+
     /// Adds a clip at the end.
     pub(crate) fn add(&mut self, request: Request) -> JobId {
-        self.last += 1;
-        let id = JobId(self.last);
+        let id = self.name();
         self.waiting.push(Waiting { id, request });
         id
     }
@@ -57,9 +62,9 @@ impl Queue {
     /// Adds the same clip again, right behind it.
     pub(crate) fn duplicate(&mut self, id: JobId) {
         if let Some(at) = self.position(id) {
-            self.last += 1;
             let request = self.waiting[at].request.clone();
-            self.waiting.insert(at + 1, Waiting { id: JobId(self.last), request });
+            let id = self.name();
+            self.waiting.insert(at + 1, Waiting { id, request });
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is known of every job that the engine was given, as far as its events have told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tessera_pipeline::events::{Event, EventKind, FileRole, JobId, Phase, WrittenFile};
@@ -161,6 +161,28 @@ impl Runs {
     /// Adds a job that is sent to the engine.
     pub(crate) fn start(&mut self, id: JobId, request: Request) {
         self.0.push(Run::new(id, request));
+    }
+
+    /// Adds a clip that was made before this window opened and now lies at `video`.
+    pub(crate) fn ended(&mut self, id: JobId, video: &Path, receipt: Box<Receipt>) {
+        let phases = receipt.phases.iter().map(|time| Progress {
+            phase: time.phase,
+            done: 1,
+            of: 1,
+            elapsed_ms: (time.seconds * 1000.0) as u64,
+            eta_ms: None,
+            is_over: true,
+        });
+        let bytes = receipt.files.iter().find(|file| file.what == FileRole::Video);
+        let bytes = bytes.map_or(0, |file| file.bytes);
+        let file = WrittenFile { what: FileRole::Video, path: video.to_path_buf(), bytes };
+        self.0.push(Run {
+            phases: phases.collect(),
+            files: vec![file],
+            warnings: receipt.warnings.clone(),
+            state: State::Finished(receipt.clone()),
+            ..Run::new(id, receipt.request)
+        });
     }
 
     /// The run of a job.

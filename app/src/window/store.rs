@@ -154,7 +154,8 @@ impl Store {
         let (id, video) = (run.id, run.video().cloned());
         let shown = self.player.film().map(|film| film.source);
         if let Some(video) = video {
-            let fps = run.plan.as_ref().and_then(|plan| plan.request.fps).unwrap_or(16.0);
+            let resolved = run.plan.as_ref().map_or(&run.request, |plan| &plan.request);
+            let fps = resolved.fps.unwrap_or(16.0);
             let is_there = shown == Some(Source::Clip { job: id }) || self.film_of == Some(id);
             self.film_of = Some(id);
             return (!is_there).then_some((id, video, fps));

@@ -4,8 +4,10 @@
 //! device or a model, except for `pictures`, which says loudly when it cannot draw.
 
 mod commands;
+mod faults;
 mod frame;
 mod generate;
+mod open;
 mod pictures;
 
 use std::cell::RefCell;

@@ -11,6 +11,8 @@ use eframe::egui::Context;
 use tessera_pipeline::events::JobId;
 use tessera_pipeline::inspect;
 use tessera_pipeline::latest::Latest;
+use tessera_pipeline::plan::files;
+use tessera_pipeline::receipt::Receipt;
 use tessera_pipeline::request::Request;
 use tessera_pipeline::video::Decoder;
 
@@ -29,6 +31,8 @@ const MOST_FILM_BYTES: usize = 1 << 30;
 pub(crate) enum Errand {
     /// Decode a finished clip.
     Film { job: JobId, path: PathBuf, fps: f64 },
+    /// Read what is beside a finished clip, so that it can be shown as a run that ended.
+    Clip(PathBuf),
     /// Look for models beside these folders.
     Models(Vec<PathBuf>),
     /// Read the settings in a file.
@@ -46,6 +50,8 @@ pub(crate) enum Reply {
     Planned(Box<Answer>),
     /// A clip, decoded.
     Film(Result<Film, String>),
+    /// A finished clip and its receipt.
+    Clip(PathBuf, Box<Receipt>),
     /// Models that were found.
     Models(Vec<Model>),
     /// The settings in a file.
@@ -149,6 +155,7 @@ impl Errand {
     fn run(self) -> Option<Reply> {
         match self {
             Self::Film { job, path, fps } => Some(Reply::Film(film(job, &path, fps))),
+            Self::Clip(path) => Some(clip(path)),
             Self::Models(added) => Some(Reply::Models(models::find(&added))),
             Self::Settings(path) => {
                 let request = settings(&path);
@@ -169,6 +176,15 @@ fn settings(path: &Path) -> Result<Box<Request>, String> {
         .request()
         .map(|request| Box::new(request.clone()))
         .ok_or_else(|| format!("{}: there are no settings of Tessera's in it", path.display()))
+}
+
+/// The receipt beside a clip. Of one without, the settings inside are what there is.
+fn clip(path: PathBuf) -> Reply {
+    if let Ok(receipt) = Receipt::read(&files::sidecar_of(&path)) {
+        return Reply::Clip(path, Box::new(receipt));
+    }
+    let request = settings(&path);
+    Reply::Settings(path, request)
 }
 
 /// All frames of a video.

@@ -1,0 +1,44 @@
+//! A clip that was made before: the window opens on it and plays it.
+
+use std::sync::Arc;
+
+use tessera_pipeline::engine::{Engine, Options};
+use tessera_pipeline::events::{Command, EventKind, JobId};
+use tessera_pipeline::request::Request;
+
+use super::Desk;
+use crate::window::player::Source;
+use crate::window::runs::State;
+use crate::window::workers::Errand;
+
+#[test]
+fn a_clip_is_shown_as_the_run_that_it_was() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let clip = folder.path().join("ball.mp4");
+    let request = Request {
+        prompt: "a red ball".into(),
+        width: Some(64),
+        height: Some(64),
+        frames: Some(5),
+        steps: Some(2),
+        out: Some(clip.clone()),
+        ..Request::default()
+    };
+    let options = Options { data_dir: None, machine: None, threads: None };
+    let engine = Engine::start_with(options).unwrap();
+    let command = Command::Generate { job: JobId(1), request: Box::new(request) };
+    engine.commands.send(command).unwrap();
+    let last = engine.events.iter().find(|event| event.kind.is_last()).map(|event| event.kind);
+    assert!(matches!(last, Some(EventKind::Finished { .. })), "{last:?}");
+
+    let mut desk = Desk::new();
+    desk.harness.state().workers.give(Errand::Clip(clip.clone()));
+    desk.wait("the clip", |window| window.store.player.film().is_some());
+    let film = desk.window().store.player.film().unwrap();
+    assert_eq!((film.frames.len(), film.size), (5, [64, 64]));
+    assert!(matches!(film.source, Source::Clip { .. }) && desk.window().store.player.is_playing);
+    let run = desk.window().store.shown_run().unwrap();
+    assert!(matches!(run.state, State::Finished(_)) && run.video() == Some(&clip));
+    assert!(run.elapsed_ms() > 0 && run.request.prompt == "a red ball");
+    assert!(desk.sent().is_empty(), "nothing is made again");
+}
