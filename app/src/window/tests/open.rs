@@ -1,7 +1,8 @@
 //! A clip that was made before: the window opens on it and plays it.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
+use tempfile::TempDir;
 use tessera_pipeline::engine::{Engine, Options};
 use tessera_pipeline::events::{Command, EventKind, JobId};
 use tessera_pipeline::request::Request;
@@ -11,9 +12,8 @@ use crate::window::player::Source;
 use crate::window::runs::State;
 use crate::window::workers::Errand;
 
-#[test]
-fn a_clip_is_shown_as_the_run_that_it_was() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+/// A small clip in this folder, made by the real engine.
+pub(super) fn made(folder: &TempDir) -> PathBuf {
     let clip = folder.path().join("ball.mp4");
     let request = Request {
         prompt: "a red ball".into(),
@@ -30,7 +30,13 @@ fn a_clip_is_shown_as_the_run_that_it_was() {
     engine.commands.send(command).unwrap();
     let last = engine.events.iter().find(|event| event.kind.is_last()).map(|event| event.kind);
     assert!(matches!(last, Some(EventKind::Finished { .. })), "{last:?}");
+    clip
+}
 
+#[test]
+fn a_clip_is_shown_as_the_run_that_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = made(&folder);
     let mut desk = Desk::new();
     desk.harness.state().workers.give(Errand::Clip(clip.clone()));
     desk.wait("the clip", |window| window.store.player.film().is_some());

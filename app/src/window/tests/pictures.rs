@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use eframe::egui::{Key, Modifiers, Vec2};
 use egui_kittest::Harness;
+use tessera_pipeline::error::FailureKind;
 use tessera_pipeline::events::{EventKind, JobId, Phase};
 use tessera_pipeline::preview::Preview;
 
-use super::Desk;
+use super::{Desk, open};
+use crate::window::cursor::Cursor;
+use crate::window::player::Source;
+use crate::window::workers::Errand;
 
 /// Whether this machine can draw. One that cannot skips these tests and says so.
 fn can_draw() -> bool {
@@ -80,6 +84,7 @@ fn states_are_drawn() {
         ("dark", Vec2::new(1280.0, 800.0)),
         ("light", Vec2::new(1280.0, 800.0)),
         ("dark", Vec2::new(1920.0, 1080.0)),
+        ("light", Vec2::new(1920.0, 1080.0)),
     ] {
         let mut desk = desk(size);
         let name = |state: &str| format!("{state}-{theme}-{}", size.x);
@@ -125,5 +130,19 @@ fn states_are_drawn() {
         desk.press(Modifiers::NONE, Key::Escape);
         desk.press(Modifiers::COMMAND, Key::Comma);
         look(&mut desk, &name("preferences"));
+        desk.press(Modifiers::NONE, Key::Escape);
+        let error = "the disk is full: 3 MB of 40 MB of out/ball.mp4 were written".to_owned();
+        desk.tell(1, EventKind::Failed { error, kind: FailureKind::Output, kept: Vec::new() });
+        let first = Cursor { run: Some(JobId(1)), ..desk.window().store.trail.now() };
+        desk.harness.state_mut().store.trail.go(first);
+        desk.harness.run_steps(2);
+        look(&mut desk, &name("failed"));
+        let folder = tempfile::tempdir().unwrap();
+        desk.harness.state().workers.give(Errand::Clip(open::made(&folder)));
+        desk.wait("the clip", |window| {
+            let film = window.store.player.film();
+            film.is_some_and(|film| matches!(film.source, Source::Clip { .. }))
+        });
+        look(&mut desk, &name("done"));
     }
 }
