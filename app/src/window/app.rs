@@ -224,6 +224,9 @@ impl Window {
                     store.runs.ended(id, &path, receipt);
                     store.trail.go(Cursor { run: Some(id), ..store.trail.now() });
                 }
+                Reply::Copied(to) => {
+                    store.log.say(Level::Success, format!("Saved as {}.", to.display()));
+                }
                 Reply::Models(models) => store.models = Some(models),
                 Reply::Settings(path, Ok(request)) => {
                     store.draft.take(&request);

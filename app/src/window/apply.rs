@@ -108,6 +108,17 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
                 store.draft.take(&request);
             }
         }
+        Command::FullSteps => {
+            if let Some(run) = store.shown_run() {
+                let request = run.with_full_steps();
+                store.queue.add(request);
+            }
+        }
+        Command::SaveAs => {
+            if let Some(video) = store.shown_video() {
+                window.workers.save_as(video.clone());
+            }
+        }
         Command::OpenFile => window.workers.pick(false),
         Command::AddModelFolder => window.workers.pick(true),
         Command::ScanModels => scan(window),

@@ -12,6 +12,7 @@ pub(crate) enum Command {
     ClearSettings,
     SnapSize,
     Duplicate,
+    FullSteps,
     OpenFile,
     AddModelFolder,
     ScanModels,
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Faster,
     CopyPath,
     OpenFolder,
+    SaveAs,
     SelectionBack,
     SelectionForward,
     Palette,
@@ -197,6 +199,14 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Puts the settings of the clip on the screen into the form.",
     ),
     row(
+        Command::FullSteps,
+        "full_steps",
+        "Same seed, full steps",
+        "",
+        Menu::Clip,
+        "Makes the clip on the screen again, from the same seed, with as many steps as suit its model.",
+    ),
+    row(
         Command::PlayPause,
         "play_pause",
         "Play or pause",
@@ -238,6 +248,14 @@ pub(crate) const COMMANDS: &[Row] = &[
     ),
     row(Command::Slower, "slower", "Slower", "Shift+J", Menu::Play, "Plays at half the speed."),
     row(Command::Faster, "faster", "Faster", "Shift+L", Menu::Play, "Plays at twice the speed."),
+    row(
+        Command::SaveAs,
+        "save_as",
+        "Save the clip as…",
+        "Ctrl+Shift+S",
+        Menu::File,
+        "Copies the file of the clip on the screen to where you want it; the first one stays.",
+    ),
     row(
         Command::CopyPath,
         "copy_path",
@@ -354,8 +372,12 @@ impl Command {
             Self::PlayPause | Self::FrameBack | Self::FrameForward | Self::FirstFrame => {
                 unless(store.player.film().is_some(), "There is no clip on the screen.")
             }
-            Self::CopyPath | Self::OpenFolder => {
+            Self::CopyPath | Self::OpenFolder | Self::SaveAs => {
                 unless(store.shown_video().is_some(), "There is no finished clip on the screen.")
+            }
+            Self::FullSteps => {
+                let ended = store.shown_run().is_some_and(|run| !run.is_running());
+                unless(ended, "There is no clip on the screen that has ended.")
             }
             Self::Duplicate => {
                 unless(store.shown_run().is_some(), "There is no clip on the screen.")

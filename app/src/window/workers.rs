@@ -3,12 +3,14 @@
 //! Two threads: one plans, newest question first and after a pause in the typing; one does errands in their order. A dialog has a
 //! thread while it is open. Answers come through one bounded channel, and each wakes the window.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::Context;
 use tessera_pipeline::events::JobId;
+use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::inspect;
 use tessera_pipeline::latest::Latest;
 use tessera_pipeline::plan::files;
@@ -37,6 +39,8 @@ pub(crate) enum Errand {
     Models(Vec<PathBuf>),
     /// Read the settings in a file.
     Settings(PathBuf),
+    /// Copy a file.
+    Copy { from: PathBuf, to: PathBuf },
     /// Save what the window remembers.
     Save { folder: PathBuf, prefs: Box<Prefs> },
     /// Show a folder in the system's file manager.
@@ -60,6 +64,8 @@ pub(crate) enum Reply {
     PickedFile(PathBuf),
     /// A folder that a person chose.
     PickedFolder(PathBuf),
+    /// A file was copied to here.
+    Copied(PathBuf),
     /// Something failed, in words.
     Failed(String),
 }
@@ -116,6 +122,21 @@ impl Workers {
         self.replies.try_iter().collect()
     }
 
+    /// Lets a person choose where a copy of a clip goes, and copies it.
+    pub(crate) fn save_as(&self, from: PathBuf) {
+        let errands = self.errands.clone();
+        let spawned = std::thread::Builder::new().name("tessera-dialog".into()).spawn(move || {
+            let name = from.file_name().unwrap_or_default().to_string_lossy();
+            let dialog = rfd::FileDialog::new().set_title("Save the clip as").set_file_name(name);
+            if let Some(to) = dialog.save_file() {
+                let _ = errands.send(Errand::Copy { from, to }); // without a window nobody waits for it
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!("no thread for a dialog: {error}");
+        }
+    }
+
     /// Lets a person choose a file or a folder.
     pub(crate) fn pick(&self, wants_folder: bool) {
         let say = Say { ctx: self.ctx.clone(), replies: self.answer.clone() };
@@ -161,6 +182,10 @@ impl Errand {
                 let request = settings(&path);
                 Some(Reply::Settings(path, request))
             }
+            Self::Copy { from, to } => Some(match copy(&from, &to) {
+                Ok(()) => Reply::Copied(to),
+                Err(error) => Reply::Failed(format!("{}: not saved: {error}", to.display())),
+            }),
             Self::Save { folder, prefs } => prefs.write(&folder).err().map(|error| {
                 Reply::Failed(format!("What the window remembers could not be saved: {error}"))
             }),
@@ -176,6 +201,13 @@ fn settings(path: &Path) -> Result<Box<Request>, String> {
         .request()
         .map(|request| Box::new(request.clone()))
         .ok_or_else(|| format!("{}: there are no settings of Tessera's in it", path.display()))
+}
+
+/// Copies a file so that nothing half done ever has the new name.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let mut source = File::open(from).map_err(|error| error.to_string())?;
+    let copied = write_atomically(to, |target| std::io::copy(&mut source, target).map(drop));
+    copied.map_err(|error| error.to_string())
 }
 
 /// The receipt beside a clip. Of one without, the settings inside are what there is.

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use egui_kittest::kittest::Queryable as _;
 use tempfile::TempDir;
 use tessera_pipeline::engine::{Engine, Options};
 use tessera_pipeline::events::{Command, EventKind, JobId};
 use tessera_pipeline::request::Request;
 
 use super::Desk;
+use crate::window::app::Window;
 use crate::window::player::Source;
 use crate::window::runs::State;
 use crate::window::workers::Errand;
@@ -47,4 +49,36 @@ fn a_clip_is_shown_as_the_run_that_it_was() {
     assert!(matches!(run.state, State::Finished(_)) && run.video() == Some(&clip));
     assert!(run.elapsed_ms() > 0 && run.request.prompt == "a red ball");
     assert!(desk.sent().is_empty(), "nothing is made again");
+}
+
+#[test]
+fn a_clip_is_made_again_with_full_steps_and_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = made(&folder);
+    let mut desk = Desk::new();
+    desk.harness.state().workers.give(Errand::Clip(clip.clone()));
+    desk.wait("the clip", |window| window.store.player.film().is_some());
+    let seed = desk.window().store.shown_run().unwrap().request.seed;
+    desk.harness.get_by_label("Same seed, full steps").click();
+    desk.harness.run_steps(3);
+    match desk.sent().as_slice() {
+        [Command::Generate { request, .. }] => {
+            assert_eq!((request.seed, request.steps, &request.out), (seed, None, &None));
+            assert!(seed.is_some() && request.prompt == "a red ball");
+        }
+        other => panic!("{other:?}"),
+    }
+    let to = folder.path().join("kept.mp4");
+    desk.harness.state().workers.give(Errand::Copy { from: clip.clone(), to: to.clone() });
+    let says = |text: &'static str| {
+        move |window: &Window| window.store.log.lines().iter().any(|line| line.text.contains(text))
+    };
+    desk.wait("the copy", says("Saved as"));
+    assert_eq!(std::fs::read(&to).unwrap(), std::fs::read(&clip).unwrap());
+    let nowhere = folder.path().join("clip.mp4/nowhere/kept.mp4");
+    desk.harness
+        .state()
+        .workers
+        .give(Errand::Copy { from: folder.path().join("gone"), to: nowhere });
+    desk.wait("the failure", says("not saved"));
 }

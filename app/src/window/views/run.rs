@@ -66,7 +66,9 @@ fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
         }
         State::Finished(_) => {
             parts::command_button(ui, store, Command::OpenFolder, "Show file", actions);
+            parts::command_button(ui, store, Command::SaveAs, "Save as…", actions);
             parts::command_button(ui, store, Command::CopyPath, "Copy path", actions);
+            parts::command_button(ui, store, Command::FullSteps, "Same seed, full steps", actions);
             if ui.button("Take its settings").clicked() {
                 actions.push(Action::Take(run.id));
             }
