@@ -24,6 +24,7 @@ use tessera_models::folder::ModelFolder;
 use crate::engine::{Job, Studio};
 use crate::events::{FileRole, WrittenFile};
 use crate::files::FileError;
+use crate::history::Strip;
 use crate::latents::{self, Description};
 use crate::plan::{Extent, Plan, Settled, files};
 use crate::receipt::Receipt;
@@ -49,11 +50,11 @@ pub(crate) fn generate(
     load::models(studio, job, &folder, &plan, &settled, true, &mut reused)?;
     let (latents, ran) = denoise::run(studio, job, &folder, &plan, &settled, &rows)?;
     let saved = save(job, &plan, &settled, &latents)?;
-    let receipt = show(studio, job, &plan, &settled, &latents, (ran, reused))?;
+    let (receipt, strip) = show(studio, job, &plan, &settled, &latents, (ran, reused))?;
     if !settled.save_latents && std::fs::remove_file(&saved).is_ok() {
         job.removed(&saved);
     }
-    finish::keep(studio, job, receipt)
+    finish::keep(studio, job, receipt, strip.as_ref())
 }
 
 /// Decodes saved latents again.
@@ -90,8 +91,9 @@ pub(crate) fn resume(
     preflight(&plan, &settled)?;
     let mut reused = Vec::new();
     load::models(studio, job, &folder, &plan, &settled, false, &mut reused)?;
-    let receipt = show(studio, job, &plan, &settled, &saved.latents, (Ran::default(), reused))?;
-    finish::keep(studio, job, receipt)
+    let (receipt, strip) =
+        show(studio, job, &plan, &settled, &saved.latents, (Ran::default(), reused))?;
+    finish::keep(studio, job, receipt, strip.as_ref())
 }
 
 /// Opens the folder, resolves the request, tells the plan and refuses what does not fit.
@@ -147,7 +149,7 @@ fn save(
     Ok(path)
 }
 
-/// Latents to finished files, and the receipt of the whole.
+/// Latents to finished files, the receipt of the whole, and some frames of it, small.
 fn show(
     studio: &mut Studio,
     job: &mut Job<'_>,
@@ -155,9 +157,9 @@ fn show(
     settled: &Settled,
     clip: &Tensor,
     (ran, reused): (Ran, Vec<String>),
-) -> Result<Receipt> {
-    let Pictures { video } = decode::run(studio, job, plan, settled, clip)?;
-    Ok(finish::receipt(studio, job, plan, settled, &video, (ran, reused)))
+) -> Result<(Receipt, Option<Strip>)> {
+    let Pictures { video, strip } = decode::run(studio, job, plan, settled, clip)?;
+    Ok((finish::receipt(studio, job, plan, settled, &video, (ran, reused)), strip))
 }
 
 fn check_shape(path: &Path, latents: &Tensor, plan: &Plan) -> Result<()> {

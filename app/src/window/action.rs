@@ -9,6 +9,7 @@ use tessera_pipeline::events::JobId;
 use super::commands::Command;
 use super::cursor::Cursor;
 use super::draft::SeedMode;
+use super::past::Wish;
 use super::theme::Choice;
 
 /// One wish.
@@ -54,6 +55,8 @@ pub(crate) enum Action {
     Point(usize),
     /// Forget the log.
     ClearLog,
+    /// Do this with the history.
+    Past(Wish),
     /// Start the engine again.
     RestartEngine,
 }

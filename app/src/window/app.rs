@@ -9,6 +9,7 @@ use tessera_pipeline::events::{Command as EngineCommand, EventKind};
 
 use super::action::Action;
 use super::apply::{apply, scan};
+use super::archive::{Archive, Ask};
 use super::bridge::{Bridge, Line};
 use super::cursor::Cursor;
 use super::keys;
@@ -33,6 +34,8 @@ pub(crate) struct Window {
     pub(crate) store: Store,
     /// The line to the engine; `None` when none could be opened.
     pub(crate) bridge: Option<Bridge>,
+    /// The way to the history.
+    pub(crate) archive: Archive,
     /// Slow work.
     pub(crate) workers: Workers,
     dial: Dial,
@@ -73,6 +76,7 @@ impl Window {
         let mut window = Self {
             store,
             bridge: None,
+            archive: Archive::open(folder.clone(), ctx)?,
             workers: Workers::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
@@ -84,6 +88,7 @@ impl Window {
         };
         window.restart_engine(ctx);
         scan(&mut window);
+        window.archive.ask(Ask::Find(String::new()));
         Ok(window)
     }
 
@@ -114,6 +119,7 @@ impl Window {
     pub(crate) fn logic(&mut self, ctx: &Context) {
         self.hear();
         self.answer();
+        super::past_apply::hear(self);
         self.drops(ctx);
         self.advance();
         if let Some((job, path, fps)) = self.store.stage() {
@@ -200,6 +206,7 @@ impl Window {
                 State::Cancelled | State::Running => (Level::Info, format!("Stopped: {name}")),
             };
             store.log.say(level, text);
+            self.archive.ask(Ask::Find(store.past.line.clone()));
             store.planning.forget(); // speeds were measured and memory has changed
             self.is_unsaved = true;
         }

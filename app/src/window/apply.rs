@@ -76,6 +76,7 @@ pub(crate) fn apply(window: &mut Window, ctx: &Context, action: Action) {
             }
         }
         Action::ClearLog => store.log.clear(),
+        Action::Past(wish) => super::past_apply::apply(window, wish),
         Action::RestartEngine => window.restart_engine(ctx),
     }
 }
@@ -160,6 +161,7 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
             let is_full = ctx.input(|input| input.viewport().fullscreen.unwrap_or(false));
             ctx.send_viewport_cmd(ViewportCommand::Fullscreen(!is_full));
         }
+        Command::History => layout::reveal(store.layout.as_mut(), layout::Pane::History),
         Command::ResetLayout => store.layout = Some(layout::first()),
         Command::Close => store.over = Over::Nothing,
     }

@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Keys,
     Settings,
     FocusPrompt,
+    History,
     NextTheme,
     Larger,
     Smaller,
@@ -287,6 +288,14 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Ctrl+L",
         Menu::View,
         "Puts the cursor into the prompt.",
+    ),
+    row(
+        Command::History,
+        "history",
+        "History",
+        "Ctrl+H",
+        Menu::View,
+        "Shows finished clips, to search them and to take their settings again.",
     ),
     row(
         Command::SelectionBack,

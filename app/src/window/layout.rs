@@ -23,6 +23,8 @@ pub(crate) enum Pane {
     Screen,
     /// What will be, is or was done.
     Run,
+    /// Finished clips of all times.
+    History,
     /// Clips that wait and clips that ended.
     Queue,
     /// Everything that was told.
@@ -36,6 +38,7 @@ impl Pane {
             Self::Compose => "Studio",
             Self::Screen => "Screen",
             Self::Run => "Run",
+            Self::History => "History",
             Self::Queue => "Queue",
             Self::Log => "Log",
         }
@@ -51,7 +54,7 @@ pub(crate) fn first() -> Tree<Pane> {
     };
     let (left, screen, run, below) = (
         tab(&[Pane::Compose]),
-        tab(&[Pane::Screen]),
+        tab(&[Pane::Screen, Pane::History]),
         tab(&[Pane::Run]),
         tab(&[Pane::Queue, Pane::Log]),
     );
@@ -65,6 +68,20 @@ pub(crate) fn first() -> Tree<Pane> {
     }
     let root = tiles.insert_new(Container::Linear(all).into());
     Tree::new(Id::unique("panes"), root, tiles)
+}
+
+/// Brings a pane to the front; one that a saved layout has not comes beside the screen.
+pub(crate) fn reveal(tree: Option<&mut Tree<Pane>>, pane: Pane) {
+    let Some(tree) = tree else { return };
+    if tree.tiles.find_pane(&pane).is_none() {
+        let tile = tree.tiles.insert_pane(pane);
+        let beside = tree.tiles.find_pane(&Pane::Screen);
+        match beside.and_then(|screen| tree.tiles.parent_of(screen)).or(tree.root) {
+            Some(parent) => tree.move_tile_to_container(tile, parent, usize::MAX, false),
+            None => tree.root = Some(tile),
+        }
+    }
+    tree.make_active(|_, tile| matches!(tile, egui_tiles::Tile::Pane(other) if *other == pane));
 }
 
 /// How the tree draws itself, and what is in its panes.
@@ -93,6 +110,7 @@ impl Behavior<Pane> for Panes<'_> {
                 Pane::Compose => views::compose::show(ui, store, actions),
                 Pane::Screen => views::screen::show(ui, store, actions),
                 Pane::Run => views::run::show(ui, store, actions),
+                Pane::History => views::history::show(ui, store, actions),
                 Pane::Queue => views::queue::show(ui, store, actions),
                 Pane::Log => views::log::show(ui, store, actions),
             }

@@ -22,6 +22,7 @@
 mod action;
 mod app;
 mod apply;
+mod archive;
 mod bridge;
 mod commands;
 mod cursor;
@@ -30,6 +31,8 @@ mod keys;
 mod layout;
 mod log;
 mod models;
+mod past;
+mod past_apply;
 mod planning;
 mod player;
 mod prefs;

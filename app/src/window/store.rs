@@ -12,6 +12,7 @@ use super::keys::Keymap;
 use super::layout::{self, Pane};
 use super::log::{Level, Log};
 use super::models::Model;
+use super::past::Past;
 use super::planning::Planning;
 use super::player::{Film, Player, Source};
 use super::prefs::Prefs;
@@ -59,6 +60,8 @@ pub(crate) struct Store {
     pub(crate) models: Option<Vec<Model>>,
     /// Model folders that a person added.
     pub(crate) model_folders: Vec<PathBuf>,
+    /// Finished runs of all times.
+    pub(crate) past: Past,
     /// What was told.
     pub(crate) log: Log,
     /// What lies over the panes.
@@ -89,6 +92,7 @@ impl Store {
             player: Player::default(),
             models: None,
             model_folders: prefs.model_folders,
+            past: Past::default(),
             log: Log::default(),
             over: Over::Nothing,
             layout: Some(prefs.layout.unwrap_or_else(layout::first)),

@@ -7,6 +7,7 @@ mod commands;
 mod faults;
 mod frame;
 mod generate;
+mod history;
 mod open;
 mod pictures;
 

@@ -148,7 +148,10 @@ fn a_clip_is_made_told_and_kept() {
     let inside: Embedded = serde_json::from_str(&inside).unwrap();
     assert_eq!(inside.request, Request { out: None, ..receipt.request.clone() });
     let history = history::History::open(&bench.out("data")).unwrap();
-    assert_eq!(history.newest(5).unwrap().len(), 1);
+    let ids = history.find(&history::Query::default()).unwrap();
+    assert_eq!(ids.len(), 1);
+    let strip = history.strip(ids[0]).unwrap().expect("small frames of the clip");
+    assert_eq!(strip.frames, history.receipt(ids[0]).unwrap().unwrap().size.frames.min(8));
     assert!(bench.leftovers().is_empty());
 }
 

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use super::sink::{self, Sink};
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, FileRole, Phase};
+use crate::history::{Strip, Stripper};
 use crate::plan::{Plan, Settled};
 use crate::video::VideoFile;
 use crate::{Error, Result};
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 pub(super) struct Pictures {
     /// The video.
     pub(super) video: VideoFile,
+    /// Some of its frames, small.
+    pub(super) strip: Option<Strip>,
 }
 
 /// Decodes `latents` `[1, C, T, h, w]` and completes the video and, when asked for, the folder of frames.
@@ -40,12 +43,15 @@ pub(super) fn run(
         None
     };
     let mut stream = decoder.stream();
+    let mut stripper = Stripper::new(plan.size.frames);
+    let size = (plan.size.width as u32, plan.size.height as u32);
     let mut first = 0;
     for group in 0..groups {
         let pixels = stream.step(&latents.narrow(2, group, 1)?)?;
         let pictures = pictures(&pixels)?;
         let count = pictures.len() as u64;
         for picture in pictures {
+            stripper.push(size, &picture);
             if let Some(pngs) = &mut pngs {
                 pngs.push(Arc::clone(&picture))?;
             }
@@ -73,7 +79,7 @@ pub(super) fn run(
     if let ControlFlow::Break(()) = job.progress(frames) {
         tracing::debug!("cancelled after the video was complete");
     }
-    Ok(Pictures { video })
+    Ok(Pictures { video, strip: stripper.finish() })
 }
 
 /// Pixels `[1, 3, n, H, W]` in [−1, 1] as n pictures of packed RGB, rounded to the nearest of 256 levels.

@@ -5,6 +5,7 @@ use tessera_kernels::cpu::level;
 use super::denoise::Ran;
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, FileRole};
+use crate::history::Strip;
 use crate::machine::dtype_name;
 use crate::plan::{Plan, Settled, files};
 use crate::receipt::{self, KernelUse, RanOn, Receipt, VideoFacts, peak_memory};
@@ -64,7 +65,12 @@ pub(super) fn receipt(
 }
 
 /// Writes the sidecar and the history's row. A failing history is a warning, never the job's failure.
-pub(super) fn keep(studio: &Studio, job: &mut Job<'_>, mut receipt: Receipt) -> Result<Receipt> {
+pub(super) fn keep(
+    studio: &Studio,
+    job: &mut Job<'_>,
+    mut receipt: Receipt,
+    strip: Option<&Strip>,
+) -> Result<Receipt> {
     receipt.files = job.files();
     job.end_recording(&EventKind::Finished { receipt: Box::new(receipt.clone()) });
     receipt.files = job.files();
@@ -81,8 +87,13 @@ pub(super) fn keep(studio: &Studio, job: &mut Job<'_>, mut receipt: Receipt) -> 
         job.wrote(FileRole::Sidecar, &sidecar, bytes);
         receipt.files = job.files();
     }
-    let recorded =
-        studio.history().map(|history| history.and_then(|mut history| history.add(&receipt)));
+    let recorded = studio.history().map(|history| {
+        let mut history = history?;
+        if let Some(told) = history.told() {
+            job.warn(told);
+        }
+        history.add(&receipt, strip)
+    });
     if let Some(Err(error)) = recorded {
         job.warn(format!("This run is not in the history: {error}."));
     }

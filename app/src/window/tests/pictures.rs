@@ -17,7 +17,7 @@ use crate::window::player::Source;
 use crate::window::workers::Errand;
 
 /// Whether this machine can draw. One that cannot skips these tests and says so.
-fn can_draw() -> bool {
+pub(super) fn can_draw() -> bool {
     static CAN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *CAN.get_or_init(|| {
         let found = std::panic::catch_unwind(|| {
@@ -43,7 +43,7 @@ fn desk(size: Vec2) -> Desk {
 }
 
 /// Draws, checks that it is no empty image, and keeps it when asked to.
-fn look(desk: &mut Desk, name: &str) {
+pub(super) fn look(desk: &mut Desk, name: &str) {
     let image = desk.harness.render().unwrap();
     let first = *image.get_pixel(0, 0);
     let other = image.pixels().filter(|pixel| **pixel != first).count();

@@ -2,6 +2,8 @@
 
 pub(crate) mod compose;
 pub(crate) mod control;
+pub(crate) mod history;
+pub(crate) mod history_details;
 pub(crate) mod log;
 pub(crate) mod menu;
 pub(crate) mod over;

@@ -1,0 +1,97 @@
+//! What each wish about the history does, and what is done with the archive's answers.
+
+use super::app::Window;
+use super::archive::{Ask, Told};
+use super::cursor::Cursor;
+use super::layout::{Pane, reveal};
+use super::log::Level;
+use super::past::Wish;
+use super::workers::Errand;
+
+/// Does what was asked for.
+pub(super) fn apply(window: &mut Window, wish: Wish) {
+    let (past, archive) = (&mut window.store.past, &window.archive);
+    match wish {
+        Wish::Search(line) => {
+            archive.ask(Ask::Find(line.clone()));
+            past.search(line);
+        }
+        Wish::See(ids) => {
+            past.ask(&ids);
+            archive.ask(Ask::See(ids));
+        }
+        Wish::Choose(id) => past.choose(id),
+        Wish::Star(id, is_starred) => {
+            past.star(id, is_starred);
+            archive.ask(Ask::Star(id, is_starred));
+            archive.ask(Ask::Find(past.line.clone()));
+        }
+        Wish::TypeTags(tags) => past.tags = tags,
+        Wish::SaveTags => {
+            if let Some(id) = past.chosen {
+                archive.ask(Ask::Tags(id, past.tags.clone()));
+            }
+        }
+        Wish::Grid(is_grid) => past.is_grid = is_grid,
+        Wish::Restore(id) => {
+            if let Some(request) = past.row(id).and_then(|row| row.request.clone()) {
+                window.store.draft.take(&request);
+                window.store.log.say(Level::Info, "The settings of that run are in Studio.");
+                reveal(window.store.layout.as_mut(), Pane::Compose);
+            }
+        }
+        Wish::Play(id) => archive.ask(Ask::Receipt(id)),
+        Wish::Folder(id) => {
+            if let Some(folder) = past.row(id).and_then(|row| row.video.parent()) {
+                window.workers.give(Errand::Reveal(folder.to_path_buf()));
+            }
+        }
+        Wish::Forget { id, with_video } => {
+            let video = past.row(id).map(|row| row.video.clone()).filter(|_| with_video);
+            archive.ask(Ask::Forget(id, video));
+            archive.ask(Ask::Find(past.line.clone()));
+        }
+    }
+}
+
+/// Takes in what the archive told.
+pub(super) fn hear(window: &mut Window) {
+    for told in window.archive.told() {
+        let store = &mut window.store;
+        match told {
+            Told::Found(line, found) => {
+                store.past.why_none = None;
+                if line == store.past.line {
+                    store.past.take(found);
+                }
+            }
+            Told::Row(row) => {
+                if store.past.chosen == Some(row.id) {
+                    store.past.tags.clone_from(&row.tags);
+                }
+                store.past.see(*row);
+            }
+            Told::Thumb(id, thumb) => store.past.show(id, thumb),
+            Told::Receipt(receipt, video) => {
+                let known =
+                    store.runs.iter().find(|run| run.video() == Some(&video)).map(|run| run.id);
+                let id = known.unwrap_or_else(|| {
+                    let id = store.queue.name();
+                    store.runs.ended(id, &video, receipt);
+                    id
+                });
+                store.trail.go(Cursor { run: Some(id), ..store.trail.now() });
+                reveal(store.layout.as_mut(), Pane::Screen);
+            }
+            Told::Note(text) => store.log.say(Level::Warning, text),
+            Told::None(why) => {
+                let text = format!("There is no history: {why}");
+                if store.past.why_none.is_none() {
+                    store.log.say(Level::Warning, text);
+                }
+                (store.past.why_none, store.past.found) = (Some(why), Some(Vec::new()));
+            }
+            Told::Failed(error) => store.log.say(Level::Error, error),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Finished runs: searched, filtered, in a grid or as lines. Only what can be seen is read and drawn.
+
+use eframe::egui::{
+    Align, Button, Color32, Image, Key, Layout, Panel, Pos2, Rect, Response, RichText, Role,
+    ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo,
+};
+use tessera_pipeline::history::{Op, Row, keys};
+
+use super::{history_details, parts};
+use crate::text::{duration, plural, shorten};
+use crate::window::action::Action;
+use crate::window::draft;
+use crate::window::past::{Thumb, Wish};
+use crate::window::store::Store;
+
+/// Width of a picture in the grid, at least.
+const TILE: f32 = 168.0;
+/// Height of a line.
+const LINE: f32 = 58.0;
+/// Frames of a strip shown in a second.
+const PACE: f64 = 6.0;
+
+/// Draws the view.
+pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
+    let past = &store.past;
+    if let Some(row) = past.chosen.and_then(|id| past.row(id)) {
+        Panel::right("history details").default_size(270.0).show(ui, |ui| {
+            history_details::show(ui, store, row, actions);
+        });
+    }
+    search(ui, store, actions);
+    ui.add_space(4.0);
+    let found = past.found.as_deref().unwrap_or_default();
+    if let Some(why) = &past.why_none {
+        parts::note(ui, store.theme.colors.error, &format!("There is no history: {why}"));
+        return;
+    }
+    if found.is_empty() {
+        if past.found.is_some() {
+            ui.weak(if past.line.trim().is_empty() {
+                "No clips yet. Every finished clip is kept here with its settings."
+            } else {
+                "Nothing is found. Words and settings must all fit."
+            });
+        }
+        return;
+    }
+    let mut seen = Vec::new();
+    if past.is_grid {
+        grid(ui, store, found, &mut seen, actions);
+    } else {
+        let list = ScrollArea::vertical().id_salt("history lines").auto_shrink(false);
+        list.show_rows(ui, LINE, found.len(), |ui, range| {
+            for id in &found[range] {
+                seen.push(*id);
+                let size = Vec2::new(ui.available_width(), LINE);
+                let (area, response) = ui.allocate_exact_size(size, Sense::click());
+                line(ui, store, (*id, area, response), actions);
+            }
+        });
+    }
+    let missing = past.missing(&seen);
+    if !missing.is_empty() {
+        actions.push(Action::Past(Wish::See(missing)));
+    }
+}
+
+/// The field, what it found, and its conditions as chips.
+fn search(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
+    let past = &store.past;
+    let mut want = |wish| actions.push(Action::Past(wish));
+    ui.horizontal(|ui| {
+        let mut line = past.line.clone();
+        let field = TextEdit::singleline(&mut line)
+            .hint_text("Search: red ball steps>=20")
+            .desired_width((ui.available_width() - 300.0).max(80.0));
+        let field = ui.add(field);
+        parts::named(&field, "Search history");
+        if field.changed() {
+            want(Wish::Search(line));
+        }
+        filters(ui, &past.line, &mut want);
+        let is_starred = past.line.split_whitespace().any(|word| word == "starred=true");
+        let star = ui.selectable_label(is_starred, "★");
+        parts::named(&star, "Only starred");
+        if star.on_hover_text("Only starred").clicked() {
+            let line = if is_starred {
+                without(&past.line, "starred=true")
+            } else {
+                with(&past.line, "starred=true")
+            };
+            want(Wish::Search(line));
+        }
+        for (is_grid, sign, name) in [(true, "⊞", "As a grid"), (false, "☰", "As lines")] {
+            let choice = ui.selectable_label(past.is_grid == is_grid, sign);
+            parts::named(&choice, name);
+            if choice.on_hover_text(name).clicked() {
+                want(Wish::Grid(is_grid));
+            }
+        }
+        let count = past.found.as_ref().map_or(0, Vec::len);
+        ui.weak(plural(count as u64, "clip"));
+    });
+    if !past.query.filters.is_empty() {
+        ui.horizontal_wrapped(|ui| {
+            for filter in &past.query.filters {
+                let chip = ui.add(Button::new(format!("{filter}  ✖")).small());
+                parts::named(&chip, &format!("Take the filter away: {filter}"));
+                if chip.clicked() {
+                    // Typed otherwise than it is shown, it is not in the line; then all are written again.
+                    let rest = past.query.filters.iter().filter(|other| *other != filter);
+                    let rest: Vec<String> = past
+                        .query
+                        .words
+                        .iter()
+                        .cloned()
+                        .chain(rest.map(ToString::to_string))
+                        .collect();
+                    want(Wish::Search(rest.join(" ")));
+                }
+            }
+        });
+    }
+    for problem in &past.query.problems {
+        parts::note(ui, store.theme.colors.warning, problem);
+    }
+}
+
+/// A menu that begins a condition on a setting.
+fn filters(ui: &mut Ui, now: &str, want: &mut impl FnMut(Wish)) {
+    ui.menu_button("Filter", |ui| {
+        ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
+            for key in keys() {
+                ui.menu_button(draft::label(key), |ui| {
+                    for (op, sign) in Op::ALL {
+                        let name = match op {
+                            Op::Is => "is",
+                            Op::IsNot => "is not",
+                            Op::Below => "is below",
+                            Op::AtMost => "is at most",
+                            Op::Above => "is above",
+                            Op::AtLeast => "is at least",
+                        };
+                        if ui.button(name).clicked() {
+                            want(Wish::Search(with(now, &format!("{key}{sign}"))));
+                            ui.close();
+                        }
+                    }
+                });
+            }
+        });
+    })
+    .response
+    .on_hover_text("Writes a condition into the search; type its value behind it");
+}
+
+fn with(line: &str, part: &str) -> String {
+    if line.trim().is_empty() { part.to_owned() } else { format!("{} {part}", line.trim()) }
+}
+
+fn without(line: &str, part: &str) -> String {
+    line.split_whitespace().filter(|word| *word != part).collect::<Vec<_>>().join(" ")
+}
+
+fn grid(ui: &mut Ui, store: &Store, found: &[i64], seen: &mut Vec<i64>, actions: &mut Vec<Action>) {
+    let gap = ui.spacing().item_spacing.x;
+    let room = ui.available_width() - ui.spacing().scroll.bar_width - gap;
+    let columns = (((room + gap) / (TILE + gap)) as usize).max(1);
+    let width = (room + gap) / columns as f32 - gap;
+    let height = width * 0.62 + 24.0;
+    let rows = found.len().div_ceil(columns);
+    let list = ScrollArea::vertical().id_salt("history grid").auto_shrink(false);
+    list.show_rows(ui, height, rows, |ui, range| {
+        for row in range {
+            ui.horizontal(|ui| {
+                for id in found.iter().skip(row * columns).take(columns) {
+                    seen.push(*id);
+                    let size = Vec2::new(width, height);
+                    let (area, response) = ui.allocate_exact_size(size, Sense::click());
+                    tile(ui, store, (*id, area, response), actions);
+                }
+            });
+        }
+    });
+}
+
+/// What a place in the list does: pressed it is chosen, pressed twice it plays.
+fn place(
+    ui: &Ui,
+    store: &Store,
+    id: i64,
+    area: Rect,
+    response: &Response,
+    actions: &mut Vec<Action>,
+) {
+    let past = &store.past;
+    let is_chosen = past.chosen == Some(id);
+    let words = past.row(id).map_or_else(|| "A clip that is being read".into(), spoken);
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, &words));
+    let visuals = ui.style().interact_selectable(response, is_chosen);
+    if is_chosen || response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(area, visuals.corner_radius, visuals.weak_bg_fill);
+    }
+    if response.has_focus() {
+        let stroke = Stroke::new(1.5, Color32::from(store.theme.colors.accent));
+        ui.painter().rect_stroke(area, visuals.corner_radius, stroke, StrokeKind::Inside);
+    }
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+    if response.double_clicked() {
+        actions.push(Action::Past(Wish::Play(id)));
+    } else if response.clicked() {
+        actions.push(Action::Past(Wish::Choose(Some(id))));
+    }
+    if response.has_focus() && ui.input(|input| input.key_pressed(Key::Delete)) {
+        actions.push(Action::Past(Wish::Forget { id, with_video: false }));
+    }
+}
+
+/// A run in words.
+fn spoken(row: &Row) -> String {
+    let star = if row.is_starred { ", starred" } else { "" };
+    let gone = if row.is_gone { ", its video is gone" } else { "" };
+    format!("{}, {}{star}{gone}", shorten(&row.prompt, 80), row.finished)
+}
+
+fn tile(
+    ui: &mut Ui,
+    store: &Store,
+    (id, area, response): (i64, Rect, Response),
+    actions: &mut Vec<Action>,
+) {
+    place(ui, store, id, area, &response, actions);
+    let Some(row) = store.past.row(id) else { return };
+    let inner = area.shrink(4.0);
+    let picture = Rect::from_min_max(inner.min, Pos2::new(inner.max.x, inner.max.y - 22.0));
+    thumbnail(ui, store, row, picture, &response);
+    let below = Rect::from_min_max(Pos2::new(inner.min.x, picture.max.y + 2.0), inner.max);
+    ui.scope_builder(UiBuilder::new().max_rect(below), |ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            star(ui, store, row, actions);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let text = RichText::new(shorten(&row.prompt, 80)).small();
+                ui.add(eframe::egui::Label::new(text).truncate().selectable(false));
+            });
+        });
+    });
+}
+
+fn line(
+    ui: &mut Ui,
+    store: &Store,
+    (id, area, response): (i64, Rect, Response),
+    actions: &mut Vec<Action>,
+) {
+    place(ui, store, id, area, &response, actions);
+    let Some(row) = store.past.row(id) else { return };
+    let inner = area.shrink(4.0);
+    let picture = Rect::from_min_size(inner.min, Vec2::new(84.0, inner.height()));
+    thumbnail(ui, store, row, picture, &response);
+    let words = Rect::from_min_max(Pos2::new(picture.max.x + 8.0, inner.min.y), inner.max);
+    ui.scope_builder(UiBuilder::new().max_rect(words), |ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            star(ui, store, row, actions);
+            ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                ui.spacing_mut().item_spacing.y = 2.0;
+                let label =
+                    |text: RichText| eframe::egui::Label::new(text).truncate().selectable(false);
+                ui.add(label(RichText::new(shorten(&row.prompt, 160))));
+                ui.add(label(RichText::new(facts(row)).small().weak()));
+            });
+        });
+    });
+}
+
+/// When, which model, how long, tags.
+fn facts(row: &Row) -> String {
+    let size = row.request.as_ref().and_then(|request| {
+        Some(format!("{} × {} × {}", request.width?, request.height?, request.frames?))
+    });
+    let mut facts = vec![row.finished.clone(), row.model.clone(), row.method.clone()];
+    facts.extend(size);
+    facts.push(duration((row.seconds * 1000.0) as u64));
+    facts.extend((!row.tags.is_empty()).then(|| format!("# {}", row.tags)));
+    facts.join("  ·  ")
+}
+
+fn star(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Action>) {
+    let (sign, name, color) = if row.is_starred {
+        ("★", "Take the star", store.theme.colors.accent.into())
+    } else {
+        ("☆", "Star", ui.visuals().weak_text_color())
+    };
+    let star = ui.add(Button::new(RichText::new(sign).color(color)).frame(false));
+    parts::named(&star, &format!("{name}: {}", shorten(&row.prompt, 60)));
+    if star.on_hover_text(name).clicked() {
+        actions.push(Action::Past(Wish::Star(row.id, !row.is_starred)));
+    }
+}
+
+/// The first small frame, or under the pointer one after the other.
+fn thumbnail(ui: &Ui, store: &Store, row: &Row, area: Rect, response: &Response) {
+    ui.painter().rect_filled(area, 3.0, store.theme.colors.screen);
+    let Some(Thumb { texture, frames }) = store.past.thumb(row.id) else {
+        let words = if row.is_gone { "gone" } else { "…" };
+        let font = eframe::egui::FontId::proportional(12.0);
+        ui.painter().text(
+            area.center(),
+            eframe::egui::Align2::CENTER_CENTER,
+            words,
+            font,
+            store.theme.on_screen(),
+        );
+        return;
+    };
+    let count = (*frames).max(1);
+    let mut frame = 0;
+    if response.contains_pointer() && count > 1 {
+        let time = ui.input(|input| input.time) * PACE;
+        frame = time as usize % count;
+        let left = (time.floor() + 1.0 - time) / PACE;
+        ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(left.max(0.005)));
+    }
+    let whole = texture.size_vec2();
+    let size = Vec2::new(whole.x / count as f32, whole.y);
+    let scale = (area.width() / size.x).min(area.height() / size.y);
+    let part = |index: usize| index as f32 / count as f32;
+    let tint = if row.is_gone { Color32::from_gray(110) } else { Color32::WHITE };
+    Image::new((texture.id(), size * scale))
+        .uv(Rect::from_min_max(Pos2::new(part(frame), 0.0), Pos2::new(part(frame + 1), 1.0)))
+        .tint(tint)
+        .paint_at(ui, Rect::from_center_size(area.center(), size * scale));
+}
