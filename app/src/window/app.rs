@@ -119,7 +119,7 @@ impl Window {
     pub(crate) fn logic(&mut self, ctx: &Context) {
         self.hear();
         self.answer();
-        super::past_apply::hear(self);
+        super::past_apply::hear(self, ctx);
         self.drops(ctx);
         self.advance();
         if let Some((job, path, fps)) = self.store.stage() {

@@ -1,14 +1,13 @@
 //! The thread that has the history open: it finds rows, reads them, makes their pictures and writes stars and tags.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use eframe::egui::{ColorImage, Context, TextureOptions};
+use eframe::egui::{ColorImage, Context};
 use tessera_pipeline::history::{History, Query, Row, Strip, is_damage};
 use tessera_pipeline::receipt::Receipt;
 use tessera_pipeline::{Error, Result};
-
-use super::past::Thumb;
 
 /// Something to do.
 #[derive(Debug)]
@@ -33,8 +32,8 @@ pub(crate) enum Told {
     Found(String, Vec<i64>),
     /// A row.
     Row(Box<Row>),
-    /// Its picture.
-    Thumb(i64, Thumb),
+    /// Its picture: so many frames side by side.
+    Thumb(i64, Arc<ColorImage>, usize),
     /// All of a run.
     Receipt(Box<Receipt>, PathBuf),
     /// Something to tell a person that is no failure.
@@ -149,8 +148,8 @@ impl Keeper {
                     self.say(Told::Row(Box::new(row.clone())));
                 }
                 for row in rows {
-                    if let Some(thumb) = self.thumb(&row)? {
-                        self.say(Told::Thumb(row.id, thumb));
+                    if let Some((image, frames)) = self.thumb(&row)? {
+                        self.say(Told::Thumb(row.id, image, frames));
                     }
                 }
             }
@@ -177,7 +176,7 @@ impl Keeper {
     }
 
     /// The picture of a run: the one that is kept, or one made of its video. A video that cannot be read has none.
-    fn thumb(&mut self, row: &Row) -> Result<Option<Thumb>> {
+    fn thumb(&mut self, row: &Row) -> Result<Option<(Arc<ColorImage>, usize)>> {
         let frames = row.request.as_ref().and_then(|request| request.frames);
         let history = self.history()?;
         let mut strip = history.strip(row.id).unwrap_or_default();
@@ -188,13 +187,7 @@ impl Keeper {
             history.set_strip(row.id, &made)?;
             strip = Some(made);
         }
-        Ok(strip.map(|strip| Thumb {
-            texture: self.ctx.load_texture(
-                format!("history {}", row.id),
-                ColorImage::from_rgb(strip.size, &strip.rgb),
-                TextureOptions::LINEAR,
-            ),
-            frames: strip.frames,
-        }))
+        let image = |strip: &Strip| Arc::new(ColorImage::from_rgb(strip.size, &strip.rgb));
+        Ok(strip.map(|strip| (image(&strip), strip.frames)))
     }
 }

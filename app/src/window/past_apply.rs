@@ -1,11 +1,13 @@
 //! What each wish about the history does, and what is done with the archive's answers.
 
+use eframe::egui::{Context, TextureOptions};
+
 use super::app::Window;
 use super::archive::{Ask, Told};
 use super::cursor::Cursor;
 use super::layout::{Pane, reveal};
 use super::log::Level;
-use super::past::Wish;
+use super::past::{Thumb, Wish};
 use super::workers::Errand;
 
 /// Does what was asked for.
@@ -55,7 +57,7 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
 }
 
 /// Takes in what the archive told.
-pub(super) fn hear(window: &mut Window) {
+pub(super) fn hear(window: &mut Window, ctx: &Context) {
     for told in window.archive.told() {
         let store = &mut window.store;
         match told {
@@ -71,7 +73,11 @@ pub(super) fn hear(window: &mut Window) {
                 }
                 store.past.see(*row);
             }
-            Told::Thumb(id, thumb) => store.past.show(id, thumb),
+            Told::Thumb(id, image, frames) => {
+                let name = format!("history {id}");
+                let texture = ctx.load_texture(name, image, TextureOptions::LINEAR);
+                store.past.show(id, Thumb { texture, frames });
+            }
             Told::Receipt(receipt, video) => {
                 let known =
                     store.runs.iter().find(|run| run.video() == Some(&video)).map(|run| run.id);

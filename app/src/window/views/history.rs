@@ -1,8 +1,10 @@
 //! Finished runs: searched, filtered, in a grid or as lines. Only what can be seen is read and drawn.
 
+use std::f32::consts::TAU;
+
 use eframe::egui::{
     Align, Button, Color32, Image, Key, Layout, Panel, Pos2, Rect, Response, RichText, Role,
-    ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo,
+    ScrollArea, Sense, Shape, Stroke, StrokeKind, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo,
 };
 use tessera_pipeline::history::{Op, Row, keys};
 
@@ -73,7 +75,7 @@ fn search(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         let mut line = past.line.clone();
         let field = TextEdit::singleline(&mut line)
             .hint_text("Search: red ball steps>=20")
-            .desired_width((ui.available_width() - 300.0).max(80.0));
+            .desired_width((ui.available_width() - 350.0).max(80.0));
         let field = ui.add(field);
         parts::named(&field, "Search history");
         if field.changed() {
@@ -81,7 +83,7 @@ fn search(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         }
         filters(ui, &past.line, &mut want);
         let is_starred = past.line.split_whitespace().any(|word| word == "starred=true");
-        let star = ui.selectable_label(is_starred, "★");
+        let star = ui.selectable_label(is_starred, "Starred");
         parts::named(&star, "Only starred");
         if star.on_hover_text("Only starred").clicked() {
             let line = if is_starred {
@@ -91,7 +93,7 @@ fn search(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             };
             want(Wish::Search(line));
         }
-        for (is_grid, sign, name) in [(true, "⊞", "As a grid"), (false, "☰", "As lines")] {
+        for (is_grid, sign, name) in [(true, "Grid", "As a grid"), (false, "Lines", "As lines")] {
             let choice = ui.selectable_label(past.is_grid == is_grid, sign);
             parts::named(&choice, name);
             if choice.on_hover_text(name).clicked() {
@@ -104,7 +106,7 @@ fn search(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     if !past.query.filters.is_empty() {
         ui.horizontal_wrapped(|ui| {
             for filter in &past.query.filters {
-                let chip = ui.add(Button::new(format!("{filter}  ✖")).small());
+                let chip = ui.add(Button::new(format!("{filter}  ×")).small());
                 parts::named(&chip, &format!("Take the filter away: {filter}"));
                 if chip.clicked() {
                     // Typed otherwise than it is shown, it is not in the line; then all are written again.
@@ -287,16 +289,36 @@ fn facts(row: &Row) -> String {
 }
 
 fn star(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Action>) {
-    let (sign, name, color) = if row.is_starred {
-        ("★", "Take the star", store.theme.colors.accent.into())
+    let (name, color) = if row.is_starred {
+        ("Take the star", store.theme.colors.accent.into())
     } else {
-        ("☆", "Star", ui.visuals().weak_text_color())
+        ("Star", ui.visuals().weak_text_color())
     };
-    let star = ui.add(Button::new(RichText::new(sign).color(color)).frame(false));
+    let star = ui.add(Button::new("").frame(false).min_size(Vec2::splat(20.0)));
+    paint_star(ui, star.rect.center(), color, row.is_starred);
     parts::named(&star, &format!("{name}: {}", shorten(&row.prompt, 60)));
     if star.on_hover_text(name).clicked() {
         actions.push(Action::Past(Wish::Star(row.id, !row.is_starred)));
     }
+}
+
+/// Five points; the font has no such sign.
+fn paint_star(ui: &Ui, center: Pos2, color: Color32, is_filled: bool) {
+    let corner = |index: usize| {
+        let (radius, angle) =
+            (if index.is_multiple_of(2) { 7.5 } else { 3.2 }, index as f32 * TAU / 10.0);
+        center + Vec2::angled(angle - TAU / 4.0) * radius
+    };
+    let corners: Vec<Pos2> = (0..10).map(corner).collect();
+    if is_filled {
+        let inner = corners.iter().skip(1).step_by(2).copied().collect();
+        ui.painter().add(Shape::convex_polygon(inner, color, Stroke::NONE));
+        for tip in (0..10).step_by(2) {
+            let triangle = vec![corners[(tip + 9) % 10], corners[tip], corners[tip + 1]];
+            ui.painter().add(Shape::convex_polygon(triangle, color, Stroke::NONE));
+        }
+    }
+    ui.painter().add(Shape::closed_line(corners, Stroke::new(1.0, color)));
 }
 
 /// The first small frame, or under the pointer one after the other.

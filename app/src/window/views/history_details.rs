@@ -15,7 +15,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Acti
     ui.horizontal(|ui| {
         ui.strong(format!("{}, {}", row.finished, duration((row.seconds * 1000.0) as u64)));
         ui.with_layout(eframe::egui::Layout::right_to_left(eframe::egui::Align::Center), |ui| {
-            if parts::icon(ui, "✖", "Close the details").clicked() {
+            if parts::icon(ui, "×", "Close the details").clicked() {
                 want(Wish::Choose(None));
             }
         });
