@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::{ColorImage, Context};
+use tessera_pipeline::Error;
 use tessera_pipeline::history::{History, Query, Row, Strip, is_damage};
 use tessera_pipeline::receipt::Receipt;
-use tessera_pipeline::{Error, Result};
+
+/// Errors are large; here they are boxed.
+type Result<T> = std::result::Result<T, Box<Error>>;
 
 /// Something to do.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Archive {
             let mut keeper = Keeper { folder, history: None, ctx, answers };
             for ask in waiting {
                 let mut outcome = keeper.attend(&ask);
-                if outcome.as_ref().is_err_and(is_damage) {
+                if outcome.as_ref().is_err_and(|error| is_damage(error)) {
                     outcome = keeper.begin_anew().and_then(|()| keeper.attend(&ask));
                 }
                 if let Err(error) = outcome {
@@ -105,10 +108,10 @@ impl Keeper {
             let history = self.open(History::open)?;
             self.history = Some(history);
         }
-        self.history.as_ref().ok_or_else(|| Error::Thread("the history is not open".into()))
+        self.history.as_ref().ok_or_else(|| Error::Thread("the history is not open".into()).into())
     }
 
-    fn open(&self, open: fn(&Path) -> Result<History>) -> Result<History> {
+    fn open(&self, open: fn(&Path) -> tessera_pipeline::Result<History>) -> Result<History> {
         let folder = self.folder.as_deref().ok_or_else(|| Error::Unreadable {
             what: "history".into(),
             reason: "there is no home folder to keep it in; set TESSERA_DATA_DIR".into(),
@@ -157,7 +160,9 @@ impl Keeper {
             Ask::Tags(id, tags) => {
                 history.set_tags(*id, tags)?;
                 let rows = history.rows(&[*id])?;
-                rows.into_iter().for_each(|row| self.say(Told::Row(Box::new(row))));
+                for row in rows {
+                    self.say(Told::Row(Box::new(row)));
+                }
             }
             Ask::Forget(id, video) => {
                 if let Some(video) = video {

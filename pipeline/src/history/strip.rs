@@ -106,7 +106,7 @@ mod tests {
     fn frames_are_kept_evenly_small_and_exact() {
         let mut stripper = Stripper::new(33);
         for frame in 0..33u8 {
-            stripper.push((224, 112), &[frame; 224 * 112 * 3]);
+            stripper.push((224, 112), &vec![frame; 224 * 112 * 3]);
         }
         let strip = stripper.finish().unwrap();
         assert_eq!((strip.frames, strip.size), (8, [112 * 8, 56]));

@@ -10,6 +10,10 @@ fn clip(prompt: &str, steps: u32) -> Receipt {
     receipt
 }
 
+fn put(path: &Path, bytes: &[u8]) {
+    crate::files::write_atomically(path, |file| std::io::Write::write_all(file, bytes)).unwrap();
+}
+
 fn find(history: &History, line: &str) -> Vec<i64> {
     history.find(&Query::parse(line)).unwrap()
 }
@@ -40,7 +44,7 @@ fn words_and_settings_find_stars_and_tags_mark_and_removal_leaves_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut history = History::open(folder.path()).unwrap();
     let video = folder.path().join("a.mp4");
-    std::fs::write(&video, "x").unwrap();
+    put(&video, b"x");
     let mut first = clip("a red ball at the café", 20);
     first.files[0].path = video.clone();
     first.request.negative = Some("blurry".into());
@@ -109,7 +113,7 @@ fn tables_of_the_first_build_become_these() {
 #[test]
 fn a_damaged_history_is_put_aside_and_told_once() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(FILE), vec![b'x'; 8192]).unwrap();
+    put(&folder.path().join(FILE), &[b'x'; 8192]);
     let history = History::open(folder.path()).unwrap();
     let told = history.told().unwrap();
     let aside = history.put_aside.clone().unwrap();
@@ -131,7 +135,7 @@ fn pages_that_are_damaged_later_are_found() {
     let mut bytes = std::fs::read(&path).unwrap();
     let length = bytes.len();
     bytes[4096..length].fill(0xA5);
-    std::fs::write(&path, bytes).unwrap();
+    put(&path, &bytes);
     let opened = History::open(folder.path());
     let history = match opened.and_then(|history| history.find(&Query::default()).map(|_| history))
     {

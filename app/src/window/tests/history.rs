@@ -67,6 +67,11 @@ fn open(folder: Arc<tempfile::TempDir>) -> Desk {
     desk
 }
 
+fn put(path: &Path, bytes: &[u8]) {
+    tessera_pipeline::files::write_atomically(path, |file| std::io::Write::write_all(file, bytes))
+        .unwrap();
+}
+
 fn sees(desk: &Desk, words: &str) -> bool {
     desk.harness.query_all_by_label_contains(words).next().is_some()
 }
@@ -124,7 +129,7 @@ fn it_is_drawn() {
                 ["shiny red", "green", "striped yellow"][usize::from(index) % 3]
             );
             let video = folder.path().join(format!("{index}.mp4"));
-            std::fs::write(&video, "").unwrap();
+            put(&video, b"");
             let id = history
                 .add(&receipt(&prompt, 4 + u32::from(index), &video), Some(&strip(index * 10)))
                 .unwrap();
@@ -190,7 +195,7 @@ fn a_damaged_history_is_told_kept_and_begun_anew() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let data = folder.path().join("data");
     std::fs::create_dir_all(&data).unwrap();
-    std::fs::write(data.join("history.sqlite"), [7; 9000]).unwrap();
+    put(&data.join("history.sqlite"), &[7; 9000]);
     let mut desk = open(Arc::clone(&folder));
     desk.harness.run_steps(3);
     let told =
@@ -207,7 +212,7 @@ fn a_damaged_history_is_told_kept_and_begun_anew() {
 #[test]
 fn without_a_folder_to_write_the_window_works_and_says_so() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    std::fs::write(folder.path().join("data"), "a file where a folder should be").unwrap();
+    put(&folder.path().join("data"), b"a file where a folder should be");
     let desk = open(folder);
     assert!(desk.window().store.past.why_none.is_some());
     assert!(sees(&desk, "There is no history"));

@@ -25,13 +25,13 @@ const PACE: f64 = 6.0;
 /// Draws the view.
 pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let past = &store.past;
+    search(ui, store, actions);
+    ui.add_space(4.0);
     if let Some(row) = past.chosen.and_then(|id| past.row(id)) {
         Panel::right("history details").default_size(270.0).show(ui, |ui| {
             history_details::show(ui, store, row, actions);
         });
     }
-    search(ui, store, actions);
-    ui.add_space(4.0);
     let found = past.found.as_deref().unwrap_or_default();
     if let Some(why) = &past.why_none {
         parts::note(ui, store.theme.colors.error, &format!("There is no history: {why}"));
