@@ -169,7 +169,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     let preface = matches.get_one::<String>("preface").cloned().unwrap_or_default();
     write(&out.with_extension("md"), &table::markdown(&summary, &refused, &preface))?;
     write(&out.with_extension("csv"), &table::csv(&summary))?;
-    write(&out.with_extension("json"), &serde_json::to_string_pretty(&(&summary, &cells))?)?;
+    write(&out.with_extension("json"), &serde_json::to_string(&(&summary, &cells))?)?;
     Ok(Exit::Success)
 }
 
