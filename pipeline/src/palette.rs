@@ -15,6 +15,12 @@ pub const LEVELS: [[u8; 3]; 8] = [
     [0x48, 0x1f, 0x70],
 ];
 
+/// A block that is seen finer than before, and one that is seen coarser or not at all any more: orange and sky blue of Okabe and
+/// Ito (2008), which nobody takes for each other.
+pub const FINER: [u8; 3] = [0xe6, 0x9f, 0x00];
+/// See [`FINER`].
+pub const COARSER: [u8; 3] = [0x56, 0xb4, 0xe9];
+
 /// From nothing to all, in even steps.
 const HEAT: [[u8; 3]; 8] = [
     [0x44, 0x01, 0x54],
@@ -30,6 +36,18 @@ const HEAT: [[u8; 3]; 8] = [
 /// The colour of a level; of levels deeper than there are, the last.
 pub fn level(level: u8) -> [u8; 3] {
     LEVELS[usize::from(level).min(LEVELS.len() - 1)]
+}
+
+/// The colour of a block whose level was `before` and is `after`; one that stayed is the darker the coarser it is seen.
+pub fn change(before: u8, after: u8) -> [u8; 3] {
+    // A skipped block is seen least of all.
+    let coarseness = |level: u8| if level == 0 { u8::MAX } else { level };
+    match coarseness(before).cmp(&coarseness(after)) {
+        std::cmp::Ordering::Greater => FINER,
+        std::cmp::Ordering::Less => COARSER,
+        std::cmp::Ordering::Equal if after == 0 => LEVELS[0],
+        std::cmp::Ordering::Equal => [0x68 - 0x08 * after.min(8); 3],
+    }
 }
 
 /// The colour of an amount from 0 to 1; what is no number counts as 0.
@@ -94,6 +112,18 @@ mod tests {
                     assert!(far.sqrt() > 11.0, "levels {a} and {b}: {}", far.sqrt());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_change_is_finer_or_coarser_and_skipped_is_coarsest() {
+        assert_eq!([change(0, 7), change(3, 2)], [FINER; 2]);
+        assert_eq!([change(7, 0), change(1, 2)], [COARSER; 2]);
+        assert_eq!(change(0, 0), LEVELS[0]);
+        assert!((1..7).all(|level| change(level, level) > change(level + 1, level + 1)));
+        let seen = [FINER, COARSER].map(|colour| SIGHTS.map(|sight| lab(times(sight, linear(colour)))));
+        for (finer, coarser) in seen[0].iter().zip(seen[1]) {
+            assert!((finer[2] - coarser[2]).abs() > 40.0, "{finer:?} {coarser:?}");
         }
     }
 

@@ -1,0 +1,179 @@
+//! The worker that reads recordings: told what is wanted now, it answers with as much as has changed. A newer wish takes the place
+//! of one that nobody began.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use eframe::egui::Context;
+use tessera_pipeline::latest::Latest;
+use tessera_pipeline::palette;
+use tessera_pipeline::recording::{FULL_CELL, Recording};
+
+use super::detail::Detail;
+use super::pixels::Pixels;
+use super::subject::{Look, Subject};
+use crate::window::cursor::Cursor;
+
+/// Answers that may wait; each wish has at most three.
+const UNREAD: usize = 16;
+
+/// What is wanted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// The recording.
+    pub(crate) path: PathBuf,
+    /// Grows when the file has grown.
+    pub(crate) revision: u64,
+    /// Where everyone looks.
+    pub(crate) cursor: Cursor,
+}
+
+/// Small pictures of all heads of a step: one sheet, heads beside and layers below one another.
+#[derive(Debug)]
+pub(crate) struct Sheet {
+    /// The step and branch.
+    pub(crate) of: (usize, usize),
+    /// Rows and columns of a picture's cells.
+    pub(crate) cells: [usize; 2],
+    /// Painted.
+    pub(crate) pixels: Pixels,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A recording was opened, or read again.
+    Subject(Arc<Subject>),
+    /// A file cannot be opened, in words.
+    Refused(PathBuf, String),
+    /// Thumbnails.
+    Sheet(Sheet),
+    /// What is large of a look.
+    Detail(Box<Detail>),
+    /// Something in an open file cannot be read, in words.
+    Failed(String),
+}
+
+/// The way to the worker; dropping it ends its thread.
+pub(crate) struct Reader {
+    asks: Latest<Ask>,
+    found: Receiver<Found>,
+}
+
+impl Reader {
+    /// Starts the thread.
+    pub(crate) fn start(ctx: &Context) -> std::io::Result<Self> {
+        let (asks, inbox) = Latest::<Ask>::channel();
+        let (outbox, found) = bounded(UNREAD);
+        let ctx = ctx.clone();
+        std::thread::Builder::new().name("tessera-lens".into()).spawn(move || {
+            let mut desk = Desk { open: None, sheet: None, look: None, outbox, ctx };
+            for ask in inbox {
+                desk.serve(ask);
+            }
+        })?;
+        Ok(Self { asks, found })
+    }
+
+    /// Wants this; what was wanted before and nobody began is forgotten.
+    pub(crate) fn ask(&self, ask: Ask) {
+        self.asks.put(ask);
+    }
+
+    /// What has come back.
+    pub(crate) fn found(&self) -> Vec<Found> {
+        self.found.try_iter().collect()
+    }
+}
+
+/// What the worker has in its hands.
+struct Desk {
+    /// With the revision that was read.
+    open: Option<(Recording, Arc<Subject>, u64)>,
+    /// Of which step, branch and revision thumbnails were sent.
+    sheet: Option<(usize, usize, u64)>,
+    look: Option<(Look, u64)>,
+    outbox: Sender<Found>,
+    ctx: Context,
+}
+
+impl Desk {
+    fn say(&self, found: Found) {
+        if self.outbox.send(found).is_ok() {
+            self.ctx.request_repaint();
+        }
+    }
+
+    fn serve(&mut self, ask: Ask) {
+        let is_there = |(recording, _, revision): &(Recording, Arc<Subject>, u64)| {
+            recording.path() == ask.path && *revision == ask.revision
+        };
+        if !self.open.as_ref().is_some_and(is_there) {
+            match open(&ask) {
+                Ok((recording, subject)) => {
+                    self.say(Found::Subject(Arc::clone(&subject)));
+                    self.open = Some((recording, subject, ask.revision));
+                    (self.sheet, self.look) = (None, None);
+                }
+                Err(error) => {
+                    self.say(Found::Refused(ask.path, error));
+                    return;
+                }
+            }
+        }
+        let Some((recording, subject, revision)) = &self.open else { return };
+        let (look, revision) = (subject.look(ask.cursor), *revision);
+        if self.look != Some((look, revision)) {
+            match Detail::read(recording, subject, look) {
+                Ok(detail) => self.say(Found::Detail(Box::new(detail))),
+                Err(error) => self.say(Found::Failed(error)),
+            }
+            self.look = Some((look, revision));
+        }
+        let of = (look.step, look.branch, revision);
+        if self.sheet != Some(of) {
+            let Some((recording, subject, _)) = &self.open else { return };
+            match sheet(recording, subject, look) {
+                Ok(sheet) => self.say(Found::Sheet(sheet)),
+                Err(error) => self.say(Found::Failed(error.to_string())),
+            }
+            self.sheet = Some(of);
+        }
+    }
+}
+
+fn open(ask: &Ask) -> Result<(Recording, Arc<Subject>), String> {
+    let recording = Recording::open(&ask.path).map_err(|error| error.to_string())?;
+    let subject = Arc::new(Subject::read(&recording)?);
+    Ok((recording, subject))
+}
+
+/// The thumbnails of all heads at a step.
+fn sheet(recording: &Recording, subject: &Subject, look: Look) -> tessera_pipeline::Result<Sheet> {
+    let (layers, heads) = (subject.meta.layers, subject.meta.heads);
+    let (mut cells, mut all) = ([1, 1], Vec::with_capacity(layers));
+    for layer in 0..layers {
+        let summary = recording.summary(subject.place(Look { layer, ..look }))?.here();
+        if let Some(summary) = &summary {
+            cells = [summary.rows, summary.columns];
+        }
+        all.push(summary);
+    }
+    let [rows, columns] = cells;
+    let size = [heads * columns, layers * rows];
+    let mut pixels = vec![palette::level(0); size[0] * size[1]];
+    for (layer, summary) in all.iter().enumerate() {
+        let Some(summary) = summary else { continue };
+        for (head, thumbnail) in summary.thumbnails.iter().take(heads).enumerate() {
+            for (row, line) in thumbnail.chunks(columns).enumerate() {
+                let start = (layer * rows + row) * size[0] + head * columns;
+                for (pixel, cell) in pixels[start..].iter_mut().zip(line) {
+                    let amount = f32::from(*cell) / f32::from(FULL_CELL);
+                    *pixel = if *cell == 0 { palette::level(0) } else { palette::heat(amount) };
+                }
+            }
+        }
+    }
+    Ok(Sheet { of: (look.step, look.branch), cells, pixels: Pixels::flat(size, pixels) })
+}

@@ -1,0 +1,164 @@
+//! What the Lens is about: a recorded run, as far as it is small. What is large is read when somebody looks at it.
+
+use std::path::{Path, PathBuf};
+
+use tessera_pipeline::recording::{Call, Meta, Outcome, Place, Recording};
+use tessera_pipeline::sparsity::Mode;
+
+use crate::window::cursor::Cursor;
+
+/// A recorded run: what it is of, and how every call was answered.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// The run.
+    pub(crate) meta: Meta,
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// `[steps, branches, layers]`, row-major.
+    calls: Vec<Option<Call>>,
+}
+
+/// A head at a step: the part of the cursor that says which map is looked at, within the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// The step, from 0.
+    pub(crate) step: usize,
+    /// Index of the branch.
+    pub(crate) branch: usize,
+    /// The layer, from 0.
+    pub(crate) layer: usize,
+    /// The head, from 0.
+    pub(crate) head: usize,
+}
+
+/// One number of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Share of the dense work that was done.
+    Density,
+    /// Share of the softmax mass that the map keeps finer than its floor.
+    Retained,
+    /// Milliseconds of the layer's call.
+    Time,
+}
+
+impl Measure {
+    /// All.
+    pub(crate) const ALL: [Self; 3] = [Self::Density, Self::Retained, Self::Time];
+
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Density => "Density",
+            Self::Retained => "Retained mass",
+            Self::Time => "Layer time",
+        }
+    }
+
+    /// A value in words.
+    pub(crate) fn words(self, value: f64) -> String {
+        match self {
+            Self::Density | Self::Retained => format!("{:.0} %", value * 100.0),
+            Self::Time => format!("{value:.1} ms"),
+        }
+    }
+}
+
+impl Subject {
+    /// Reads what is small of a recording; the error is for people.
+    pub(super) fn read(recording: &Recording) -> Result<Self, String> {
+        let meta = recording.meta().clone();
+        let branches = meta.branches();
+        let mut calls = vec![None; meta.steps() * branches.len() * meta.layers];
+        let read = || -> tessera_pipeline::Result<Outcome> {
+            for step in 0..meta.steps() {
+                for call in recording.calls(step)? {
+                    let site = call.place.site;
+                    let branch = branches.iter().position(|branch| *branch == site.branch);
+                    if let Some(branch) = branch.filter(|_| site.layer < meta.layers) {
+                        let index = (step * branches.len() + branch) * meta.layers + site.layer;
+                        calls[index] = Some(call);
+                    }
+                }
+            }
+            recording.outcome()
+        };
+        let outcome = read().map_err(|error| error.to_string())?;
+        Ok(Self { path: recording.path().into(), meta, outcome, calls })
+    }
+
+    /// The file's own name.
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        name.to_string_lossy().trim_end_matches(".partial").to_owned()
+    }
+
+    /// Where the cursor is in this run; beyond an end is the end.
+    pub(crate) fn look(&self, cursor: Cursor) -> Look {
+        let within = |place: usize, count: usize| place.min(count.saturating_sub(1));
+        Look {
+            step: within(cursor.step, self.meta.steps()),
+            branch: within(cursor.branch, self.meta.branches().len()),
+            layer: within(cursor.layer, self.meta.layers),
+            head: within(cursor.head, self.meta.heads),
+        }
+    }
+
+    /// The call that is looked at, if it was made.
+    pub(crate) fn call(&self, look: Look) -> Option<&Call> {
+        let index = (look.step * self.meta.branches().len() + look.branch) * self.meta.layers;
+        self.calls.get(index + look.layer)?.as_ref()
+    }
+
+    /// Its place in the recording.
+    pub(super) fn place(&self, look: Look) -> Place {
+        let branch = self.meta.branches()[look.branch];
+        self.call(look).map_or_else(|| Place::new(look.step, branch, look.layer), |call| call.place)
+    }
+
+    /// The look one step earlier.
+    pub(super) fn before(look: Look) -> Option<Look> {
+        Some(Look { step: look.step.checked_sub(1)?, ..look })
+    }
+
+    /// A number of a head, where it is known.
+    pub(crate) fn measure(&self, look: Look, measure: Measure) -> Option<f64> {
+        let call = self.call(look)?;
+        match measure {
+            Measure::Density => call.densities.get(look.head).map(|density| density.exact),
+            Measure::Retained if call.mode == Mode::Dense => Some(1.0),
+            Measure::Retained => call.retained.as_ref()?.get(look.head).copied(),
+            Measure::Time => Some(call.estimate_ms + call.attention_ms),
+        }
+    }
+
+    /// A head as it is spoken: "layer 12 head 3, 81 percent skipped".
+    pub(crate) fn spoken(&self, look: Look) -> String {
+        let what = match (self.call(look), self.measure(look, Measure::Density)) {
+            (Some(call), _) if call.mode == Mode::Dense => "dense".to_owned(),
+            (_, Some(density)) => format!("{:.0} percent skipped", (1.0 - density) * 100.0),
+            _ => "nothing recorded".to_owned(),
+        };
+        format!("layer {} head {}, {what}", look.layer, look.head)
+    }
+
+    /// Whether a path is named as recordings are; what is inside is another question.
+    pub(crate) fn is_named_so(path: &Path) -> bool {
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("recording"))
+    }
+}
+
+/// How a call was answered, for people.
+pub(crate) fn mode_words(call: Option<&Call>) -> String {
+    match call {
+        None => "not recorded".into(),
+        Some(call) => match (call.mode, call.estimated_at) {
+            (Mode::Dense, _) => "dense".into(),
+            (Mode::Fresh, _) => "map made in this step".into(),
+            (Mode::Cached, Some(step)) => format!("map of step {} used again", step + 1),
+            (Mode::Cached, None) => "map used again".into(),
+        },
+    }
+}
