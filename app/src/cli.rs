@@ -21,7 +21,7 @@ const RUNNING: &str = "Running";
 pub fn command() -> Command {
     Command::new("tessera")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Text to video, from a Wan checkpoint folder or the bundled model, on this machine alone. Without a command it opens the window, with `tessera FILE` on that clip.")
+        .about("Text to video, from a Wan checkpoint folder or the bundled model, on this machine alone. Without a command it opens the window, with `tessera FILE` on that clip or recording.")
         .after_help(Exit::table())
         .max_term_width(100)
         .subcommand(generate())

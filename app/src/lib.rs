@@ -45,7 +45,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
     let mut command = cli::command();
     if let [_, file] = args.as_slice()
         && command.find_subcommand(file).is_none()
-        && Path::new(file).is_file()
+        && is_to_open(Path::new(file))
     {
         return window::open(Some(Path::new(file)));
     }
@@ -71,6 +71,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("table", matches)) => table::run(matches),
         _ => window::open(None),
     }
+}
+
+/// Whether the only argument is to be opened: a file that is there, or one that is named as recordings are.
+fn is_to_open(path: &Path) -> bool {
+    path.is_file() || path.extension().is_some_and(|ending| ending == "recording")
 }
 
 /// Whether clap stumbled over a bare word, as in `tessera generate a red ball`.

@@ -34,6 +34,16 @@ pub fn prompts() -> Result<PathBuf> {
     Ok(toybox()?.join("prompts.txt"))
 }
 
+/// The bundled recordings that are there, by name; none where nobody put any.
+pub fn recordings() -> Vec<PathBuf> {
+    let inside = |place: PathBuf| std::fs::read_dir(place.join("recordings")).ok();
+    let Some(folder) = places().into_iter().find_map(inside) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "recording"));
+    files.sort();
+    files
+}
+
 /// The bundled model's folder: checkpoint, card, example prompts.
 fn toybox() -> Result<PathBuf> {
     let tried: Vec<PathBuf> = places().iter().map(|place| place.join("toybox")).collect();
@@ -61,6 +71,20 @@ pub fn is_bundled(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_bundled_recordings_open_and_are_small() {
+        let files = super::recordings();
+        assert_eq!(files.len(), 2);
+        let bytes: u64 = files.iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
+        assert!(bytes <= 4 << 20, "{bytes} bytes");
+        for file in files {
+            let recording = crate::recording::Recording::open(&file).unwrap();
+            let report = recording.report().unwrap();
+            assert_eq!(report.outcome, crate::recording::Outcome::Finished);
+            assert!(report.dropped.is_empty());
+        }
+    }
+
     #[test]
     fn the_source_tree_has_it() {
         let folder = super::model().unwrap();

@@ -121,7 +121,8 @@ mod tests {
         assert_eq!([change(7, 0), change(1, 2)], [COARSER; 2]);
         assert_eq!(change(0, 0), LEVELS[0]);
         assert!((1..7).all(|level| change(level, level) > change(level + 1, level + 1)));
-        let seen = [FINER, COARSER].map(|colour| SIGHTS.map(|sight| lab(times(sight, linear(colour)))));
+        let seen =
+            [FINER, COARSER].map(|colour| SIGHTS.map(|sight| lab(times(sight, linear(colour)))));
         for (finer, coarser) in seen[0].iter().zip(seen[1]) {
             assert!((finer[2] - coarser[2]).abs() > 40.0, "{finer:?} {coarser:?}");
         }

@@ -9,6 +9,7 @@ use tessera_pipeline::events::JobId;
 use super::commands::Command;
 use super::cursor::Cursor;
 use super::draft::SeedMode;
+use super::lens;
 use super::past::Wish;
 use super::theme::Choice;
 
@@ -57,6 +58,8 @@ pub(crate) enum Action {
     ClearLog,
     /// Do this with the history.
     Past(Wish),
+    /// Do this in the Lens.
+    Lens(lens::Wish),
     /// Start the engine again.
     RestartEngine,
 }

@@ -11,9 +11,11 @@ use super::action::Action;
 use super::apply::{apply, scan};
 use super::archive::{Archive, Ask};
 use super::bridge::{Bridge, Line};
+use super::commands::{Command, Menu};
 use super::cursor::Cursor;
 use super::keys;
-use super::layout::Panes;
+use super::layout::{self, Pane, Panes};
+use super::lens::Reader;
 use super::log::Level;
 use super::prefs::Remembered;
 use super::runs::State;
@@ -38,6 +40,8 @@ pub(crate) struct Window {
     pub(crate) archive: Archive,
     /// Slow work.
     pub(crate) workers: Workers,
+    /// Reads recordings.
+    reader: Reader,
     dial: Dial,
     toasts: Toasts,
     /// Where to remember things; `None` remembers nothing.
@@ -78,6 +82,7 @@ impl Window {
             bridge: None,
             archive: Archive::open(folder.clone(), ctx)?,
             workers: Workers::start(ctx)?,
+            reader: Reader::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,
@@ -131,6 +136,7 @@ impl Window {
         {
             self.workers.ask(question);
         }
+        self.see(ctx);
         self.store.player.tick(ctx);
         self.save(ctx);
     }
@@ -182,7 +188,12 @@ impl Window {
                 None => Vec::new(),
             };
         }
-        self.store.keys.typed(ctx).into_iter().map(Action::Run).collect()
+        let typed = self.store.keys.typed(ctx).into_iter();
+        // Arrows mean nothing while nothing is open to look at, and need not say so.
+        let is_heard = |command: &Command| {
+            command.row().menu != Menu::Lens || command.refusal(&self.store).is_none()
+        };
+        typed.filter(is_heard).map(Action::Run).collect()
     }
 
     /// Reads what the engine told.
@@ -244,6 +255,7 @@ impl Window {
                 Reply::Settings(_, Err(error)) | Reply::Failed(error) => {
                     store.log.say(Level::Error, error);
                 }
+                Reply::Recording(path) => self.open_recording(path),
                 Reply::PickedFile(path) => self.workers.give(Errand::Settings(path)),
                 Reply::PickedFolder(folder) => {
                     store.model_folders.retain(|other| *other != folder);
@@ -255,7 +267,28 @@ impl Window {
         }
     }
 
-    /// Files that were dropped on the window: a folder is a model, a file has settings in it.
+    /// Opens a recording in the Lens and brings that to the front.
+    pub(crate) fn open_recording(&mut self, path: PathBuf) {
+        self.store.lens.open(path);
+        layout::reveal(self.store.layout.as_mut(), Pane::Lens);
+    }
+
+    /// Takes in what was read of the recording that is open, and asks for what is looked at now.
+    fn see(&mut self, ctx: &Context) {
+        let store = &mut self.store;
+        for found in self.reader.found() {
+            if let Err(error) = store.lens.take(ctx, found) {
+                store.log.say(Level::Error, error);
+            }
+        }
+        let cursor = store.trail.now();
+        if let Some(ask) = store.lens.ask(cursor) {
+            self.reader.ask(ask);
+        }
+        store.lens.tick(ctx, cursor);
+    }
+
+    /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.
     fn drops(&mut self, ctx: &Context) {
         let dropped = ctx.input(|input| input.raw.dropped_files.clone());
         for path in dropped.iter().map(|file| file.path().to_path_buf()) {
@@ -263,7 +296,7 @@ impl Window {
                 self.store.model_folders.push(path);
                 scan(self);
             } else {
-                self.workers.give(Errand::Settings(path));
+                self.workers.give(Errand::Dropped(path));
             }
         }
     }

@@ -9,10 +9,11 @@ use super::app::Window;
 use super::commands::Command;
 use super::cursor::Cursor;
 use super::layout;
+use super::lens;
 use super::log::Level;
 use super::store::Over;
 use super::theme::{Choice, Theme};
-use super::workers::Errand;
+use super::workers::{Errand, Pick};
 
 /// The scales that Larger and Smaller go through.
 const SCALES: [f32; 9] = [0.6, 0.75, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0];
@@ -77,6 +78,8 @@ pub(crate) fn apply(window: &mut Window, ctx: &Context, action: Action) {
         }
         Action::ClearLog => store.log.clear(),
         Action::Past(wish) => super::past_apply::apply(window, wish),
+        Action::Lens(lens::Wish::Open(path)) => window.open_recording(path),
+        Action::Lens(wish) => store.lens.apply(wish),
         Action::RestartEngine => window.restart_engine(ctx),
     }
 }
@@ -120,8 +123,9 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
                 window.workers.save_as(video.clone());
             }
         }
-        Command::OpenFile => window.workers.pick(false),
-        Command::AddModelFolder => window.workers.pick(true),
+        Command::OpenFile => window.workers.pick(Pick::Settings),
+        Command::AddModelFolder => window.workers.pick(Pick::Folder),
+        Command::OpenRecording => window.workers.pick(Pick::Recording),
         Command::ScanModels => scan(window),
         Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
         Command::PlayPause => store.player.is_playing = !store.player.is_playing,
@@ -147,6 +151,13 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
                 window.workers.give(Errand::Reveal(folder));
             }
         }
+        Command::StepBack
+        | Command::StepForward
+        | Command::LayerUp
+        | Command::LayerDown
+        | Command::HeadBack
+        | Command::HeadForward
+        | Command::OtherBranch => look(window, command),
         Command::SelectionBack => store.trail.back(),
         Command::SelectionForward => store.trail.forward(),
         Command::Palette => open(window, Over::Palette { typed: String::new(), chosen: 0 }),
@@ -164,6 +175,35 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         Command::History => layout::reveal(store.layout.as_mut(), layout::Pane::History),
         Command::ResetLayout => store.layout = Some(layout::first()),
         Command::Close => store.over = Over::Nothing,
+    }
+}
+
+/// Moves everyone's look by one step, layer, head or branch, as far as the recording goes.
+fn look(window: &mut Window, command: Command) {
+    let store = &mut window.store;
+    let Some(subject) = store.lens.subject() else { return };
+    let at = subject.look(store.trail.now());
+    let now = store.trail.now();
+    let here = Cursor { step: at.step, branch: at.branch, layer: at.layer, head: at.head, ..now };
+    let to = match command {
+        Command::StepBack => Cursor { step: at.step.saturating_sub(1), ..here },
+        Command::StepForward => Cursor { step: at.step + 1, ..here },
+        Command::LayerUp => Cursor { layer: at.layer.saturating_sub(1), ..here },
+        Command::LayerDown => Cursor { layer: at.layer + 1, ..here },
+        Command::HeadBack => Cursor { head: at.head.saturating_sub(1), ..here },
+        Command::HeadForward => Cursor { head: at.head + 1, ..here },
+        _ => Cursor { branch: 1 - at.branch.min(1), ..here },
+    };
+    let there = subject.look(to);
+    let to = Cursor {
+        step: there.step,
+        branch: there.branch,
+        layer: there.layer,
+        head: there.head,
+        ..to
+    };
+    if to != now {
+        store.trail.go(to);
     }
 }
 

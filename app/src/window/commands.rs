@@ -14,6 +14,7 @@ pub(crate) enum Command {
     Duplicate,
     FullSteps,
     OpenFile,
+    OpenRecording,
     AddModelFolder,
     ScanModels,
     Quit,
@@ -27,6 +28,13 @@ pub(crate) enum Command {
     CopyPath,
     OpenFolder,
     SaveAs,
+    StepBack,
+    StepForward,
+    LayerUp,
+    LayerDown,
+    HeadBack,
+    HeadForward,
+    OtherBranch,
     SelectionBack,
     SelectionForward,
     Palette,
@@ -49,6 +57,8 @@ pub(crate) enum Menu {
     File,
     Clip,
     Play,
+    /// Of the Lens: silent when typed with nothing to look at.
+    Lens,
     View,
     Help,
     /// Keys only.
@@ -57,8 +67,8 @@ pub(crate) enum Menu {
 
 impl Menu {
     /// The menus in their order.
-    pub(crate) const SHOWN: [Self; 5] =
-        [Self::File, Self::Clip, Self::Play, Self::View, Self::Help];
+    pub(crate) const SHOWN: [Self; 6] =
+        [Self::File, Self::Clip, Self::Play, Self::Lens, Self::View, Self::Help];
 
     /// The menu's title.
     pub(crate) fn title(self) -> &'static str {
@@ -66,6 +76,7 @@ impl Menu {
             Self::File => "File",
             Self::Clip => "Clip",
             Self::Play => "Play",
+            Self::Lens => "Lens",
             Self::View => "View",
             Self::Help => "Help",
             Self::Hidden => "",
@@ -109,7 +120,15 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Open settings…",
         "Ctrl+O",
         Menu::File,
-        "Takes the settings of a video, sidecar or recording; dropping it on the window does the same.",
+        "Takes the settings of a video, sidecar or recording; dropping a video on the window does the same.",
+    ),
+    row(
+        Command::OpenRecording,
+        "open_recording",
+        "Open recording…",
+        "Ctrl+Shift+O",
+        Menu::File,
+        "Shows in the Lens what attention did in a recorded run; dropping it on the window does the same.",
     ),
     row(
         Command::AddModelFolder,
@@ -274,6 +293,62 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Opens the folder of the clip on the screen.",
     ),
     row(
+        Command::StepBack,
+        "step_back",
+        "One step back",
+        "[",
+        Menu::Lens,
+        "Looks at the denoising step before.",
+    ),
+    row(
+        Command::StepForward,
+        "step_forward",
+        "One step on",
+        "]",
+        Menu::Lens,
+        "Looks at the next denoising step.",
+    ),
+    row(
+        Command::LayerUp,
+        "layer_up",
+        "Layer above",
+        "ArrowUp",
+        Menu::Lens,
+        "Looks at the layer before.",
+    ),
+    row(
+        Command::LayerDown,
+        "layer_down",
+        "Layer below",
+        "ArrowDown",
+        Menu::Lens,
+        "Looks at the next layer.",
+    ),
+    row(
+        Command::HeadBack,
+        "head_back",
+        "Head before",
+        "ArrowLeft",
+        Menu::Lens,
+        "Looks at the head before.",
+    ),
+    row(
+        Command::HeadForward,
+        "head_forward",
+        "Next head",
+        "ArrowRight",
+        Menu::Lens,
+        "Looks at the next head.",
+    ),
+    row(
+        Command::OtherBranch,
+        "other_branch",
+        "With or without the prompt",
+        "B",
+        Menu::Lens,
+        "Looks at the other of the two forwards of a guided step.",
+    ),
+    row(
         Command::Palette,
         "palette",
         "Command palette…",
@@ -391,6 +466,13 @@ impl Command {
             Self::Duplicate => {
                 unless(store.shown_run().is_some(), "There is no clip on the screen.")
             }
+            Self::StepBack
+            | Self::StepForward
+            | Self::LayerUp
+            | Self::LayerDown
+            | Self::HeadBack
+            | Self::HeadForward
+            | Self::OtherBranch => unless(store.lens.subject().is_some(), "No recording is open."),
             Self::SnapSize => unless(store.planning.snapped().is_some(), "The size is legal."),
             Self::SelectionBack => unless(store.trail.can_go_back(), "There is nothing before."),
             Self::SelectionForward => {

@@ -4,8 +4,8 @@
 
 use eframe::egui::{Color32, Frame, Id, Margin, Stroke, Style, Ui, Visuals, WidgetText};
 use egui_tiles::{
-    Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, TileId, Tiles, Tree,
-    UiResponse,
+    Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles,
+    Tree, UiResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub(crate) enum Pane {
     History,
     /// Clips that wait and clips that ended.
     Queue,
+    /// What attention did.
+    Lens,
     /// Everything that was told.
     Log,
 }
@@ -35,11 +37,12 @@ impl Pane {
     /// The title of its tab.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::Compose => "Studio",
+            Self::Compose => "Clip",
             Self::Screen => "Screen",
             Self::Run => "Run",
             Self::History => "History",
             Self::Queue => "Queue",
+            Self::Lens => "Lens",
             Self::Log => "Log",
         }
     }
@@ -66,22 +69,29 @@ pub(crate) fn first() -> Tree<Pane> {
     for (tile, share) in [(left, 1.15), (screen, 1.9), (side, 1.0)] {
         all.shares.set_share(tile, share);
     }
-    let root = tiles.insert_new(Container::Linear(all).into());
+    let studio = tiles.insert_new(Container::Linear(all).into());
+    let lens = tiles.insert_pane(Pane::Lens);
+    let root = tiles.insert_tab_tile(vec![studio, lens]);
     Tree::new(Id::unique("panes"), root, tiles)
 }
 
-/// Brings a pane to the front; one that a saved layout has not comes beside the screen.
+/// Brings a pane to the front. One that a saved layout has not comes beside the screen, the Lens beside the whole studio.
 pub(crate) fn reveal(tree: Option<&mut Tree<Pane>>, pane: Pane) {
     let Some(tree) = tree else { return };
     if tree.tiles.find_pane(&pane).is_none() {
-        let tile = tree.tiles.insert_pane(pane);
-        let beside = tree.tiles.find_pane(&Pane::Screen);
-        match beside.and_then(|screen| tree.tiles.parent_of(screen)).or(tree.root) {
-            Some(parent) => tree.move_tile_to_container(tile, parent, usize::MAX, false),
-            None => tree.root = Some(tile),
+        let new = tree.tiles.insert_pane(pane);
+        let is_tabs =
+            |tile: &TileId| matches!(tree.tiles.get_container(*tile), Some(Container::Tabs(_)));
+        let screen = tree.tiles.find_pane(&Pane::Screen).filter(|_| pane != Pane::Lens);
+        let beside = screen.and_then(|screen| tree.tiles.parent_of(screen));
+        if let Some(tabs) = beside.or(tree.root()).filter(is_tabs) {
+            tree.move_tile_to_container(new, tabs, usize::MAX, false);
+        } else {
+            let all = tree.root().into_iter().chain([new]).collect();
+            tree.root = Some(tree.tiles.insert_tab_tile(all));
         }
     }
-    tree.make_active(|_, tile| matches!(tile, egui_tiles::Tile::Pane(other) if *other == pane));
+    tree.make_active(|_, tile| matches!(tile, Tile::Pane(other) if *other == pane));
 }
 
 /// How the tree draws itself, and what is in its panes.
@@ -112,6 +122,7 @@ impl Behavior<Pane> for Panes<'_> {
                 Pane::Run => views::run::show(ui, store, actions),
                 Pane::History => views::history::show(ui, store, actions),
                 Pane::Queue => views::queue::show(ui, store, actions),
+                Pane::Lens => super::lens::view::show(ui, store, actions),
                 Pane::Log => views::log::show(ui, store, actions),
             }
         });
@@ -123,6 +134,19 @@ impl Behavior<Pane> for Panes<'_> {
         match pane {
             Pane::Queue if waiting > 0 => format!("{} ({waiting})", pane.title()).into(),
             _ => pane.title().into(),
+        }
+    }
+
+    fn tab_title_for_tile(&mut self, tiles: &Tiles<Pane>, tile: TileId) -> WidgetText {
+        match tiles.get(tile) {
+            Some(Tile::Pane(pane)) => self.tab_title_for_pane(pane),
+            // A group of panes that became a tab is named after what is in it.
+            Some(Tile::Container(_)) => {
+                let studio = tiles.find_pane(&Pane::Compose);
+                let is_inside = studio.is_some_and(|studio| is_inside(tiles, studio, tile));
+                if is_inside { "Studio".into() } else { "Panes".into() }
+            }
+            None => WidgetText::default(),
         }
     }
 
@@ -177,4 +201,16 @@ impl Behavior<Pane> for Panes<'_> {
     fn on_edit(&mut self, _: egui_tiles::EditAction) {
         self.is_edited = true;
     }
+}
+
+/// Whether a tile lies somewhere below another.
+fn is_inside(tiles: &Tiles<Pane>, tile: TileId, above: TileId) -> bool {
+    let mut at = Some(tile);
+    while let Some(id) = at {
+        if id == above {
+            return true;
+        }
+        at = tiles.parent_of(id);
+    }
+    false
 }

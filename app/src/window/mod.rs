@@ -29,6 +29,7 @@ mod cursor;
 mod draft;
 mod keys;
 mod layout;
+mod lens;
 mod log;
 mod models;
 mod past;
@@ -49,6 +50,7 @@ use std::path::Path;
 
 use eframe::egui::{IconData, ViewportBuilder};
 use tessera_pipeline::history;
+use tessera_pipeline::recording::Recording;
 
 use crate::exit::Exit;
 use app::Window;
@@ -69,12 +71,17 @@ pub(crate) enum WindowError {
     NotOpened(String),
 }
 
-/// Opens the window, with this clip on its screen if one is given, and returns when it is closed.
-pub(crate) fn open(clip: Option<&Path>) -> anyhow::Result<Exit> {
+/// Opens the window, with this clip on its screen or this recording in the Lens if one is given, and returns when it is closed. A
+/// recording that cannot be opened is told before there is a window.
+pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Exit> {
+    let is_recording = file.is_some_and(lens::is_for_lens);
+    if let Some(file) = file.filter(|_| is_recording) {
+        Recording::open(file)?;
+    }
     if !has_display() {
         return Err(WindowError::NoDisplay.into());
     }
-    let clip = clip.map(std::path::absolute).transpose()?;
+    let file = file.map(std::path::absolute).transpose()?;
     let folder = history::data_dir();
     let remembered = folder.as_deref().map_or_else(Default::default, Prefs::read);
     let viewport = ViewportBuilder::default()
@@ -89,9 +96,13 @@ pub(crate) fn open(clip: Option<&Path>) -> anyhow::Result<Exit> {
         options,
         Box::new(|creation| {
             let dial = Box::new(Line::to_engine);
-            let window = Window::new(&creation.egui_ctx, dial, folder, remembered)?;
-            if let Some(clip) = clip {
-                window.workers.give(Errand::Clip(clip));
+            let mut window = Window::new(&creation.egui_ctx, dial, folder, remembered)?;
+            if let Some(file) = file {
+                if is_recording {
+                    window.open_recording(file);
+                } else {
+                    window.workers.give(Errand::Clip(file));
+                }
             }
             Ok(Box::new(window))
         }),

@@ -10,6 +10,7 @@ use super::cursor::Trail;
 use super::draft::Draft;
 use super::keys::Keymap;
 use super::layout::{self, Pane};
+use super::lens::Lens;
 use super::log::{Level, Log};
 use super::models::Model;
 use super::past::Past;
@@ -62,6 +63,8 @@ pub(crate) struct Store {
     pub(crate) model_folders: Vec<PathBuf>,
     /// Finished runs of all times.
     pub(crate) past: Past,
+    /// What attention did, of a recording.
+    pub(crate) lens: Lens,
     /// What was told.
     pub(crate) log: Log,
     /// What lies over the panes.
@@ -93,6 +96,7 @@ impl Store {
             models: None,
             model_folders: prefs.model_folders,
             past: Past::default(),
+            lens: Lens::default(),
             log: Log::default(),
             over: Over::Nothing,
             layout: Some(prefs.layout.unwrap_or_else(layout::first)),

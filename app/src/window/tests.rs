@@ -8,6 +8,7 @@ mod faults;
 mod frame;
 mod generate;
 mod history;
+mod lens;
 mod open;
 mod pictures;
 
@@ -35,6 +36,20 @@ pub(super) struct FakeEngine {
     commands: Receiver<Command>,
     events: Sender<Event>,
     previews: Sender<Preview>,
+}
+
+/// A file as a person drops it.
+#[derive(Debug)]
+struct Dropped(std::path::PathBuf);
+
+impl eframe::egui::DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
 }
 
 /// A window on a test's desk.
@@ -135,6 +150,12 @@ impl Desk {
     /// Presses a key.
     pub(super) fn press(&mut self, modifiers: Modifiers, key: Key) {
         self.harness.key_press_modifiers(modifiers, key);
+        self.harness.run_steps(2);
+    }
+
+    /// A file is dropped on the window.
+    pub(super) fn drop_file(&mut self, path: &std::path::Path) {
+        self.harness.input_mut().dropped_files.push(Arc::new(Dropped(path.into())));
         self.harness.run_steps(2);
     }
 

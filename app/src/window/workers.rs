@@ -18,6 +18,7 @@ use tessera_pipeline::receipt::Receipt;
 use tessera_pipeline::request::Request;
 use tessera_pipeline::video::Decoder;
 
+use super::lens;
 use super::models::{self, Model};
 use super::planning::{Answer, Question};
 use super::player::{Film, Source};
@@ -37,6 +38,8 @@ pub(crate) enum Errand {
     Clip(PathBuf),
     /// Look for models beside these folders.
     Models(Vec<PathBuf>),
+    /// Find out what a file is that was dropped: a recording is opened, of others the settings are taken.
+    Dropped(PathBuf),
     /// Read the settings in a file.
     Settings(PathBuf),
     /// Copy a file.
@@ -60,6 +63,8 @@ pub(crate) enum Reply {
     Models(Vec<Model>),
     /// The settings in a file.
     Settings(PathBuf, Result<Box<Request>, String>),
+    /// A recording that is to be opened.
+    Recording(PathBuf),
     /// A file that a person chose.
     PickedFile(PathBuf),
     /// A folder that a person chose.
@@ -68,6 +73,17 @@ pub(crate) enum Reply {
     Copied(PathBuf),
     /// Something failed, in words.
     Failed(String),
+}
+
+/// What a person is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pick {
+    /// A model folder.
+    Folder,
+    /// A file with settings in it.
+    Settings,
+    /// A recording.
+    Recording,
 }
 
 /// The threads and the way to them.
@@ -138,14 +154,20 @@ impl Workers {
     }
 
     /// Lets a person choose a file or a folder.
-    pub(crate) fn pick(&self, wants_folder: bool) {
+    pub(crate) fn pick(&self, what: Pick) {
         let say = Say { ctx: self.ctx.clone(), replies: self.answer.clone() };
         let spawned = std::thread::Builder::new().name("tessera-dialog".into()).spawn(move || {
             let dialog = rfd::FileDialog::new();
-            let reply = if wants_folder {
-                dialog.set_title("Model folder").pick_folder().map(Reply::PickedFolder)
-            } else {
-                dialog.set_title("Open settings").pick_file().map(Reply::PickedFile)
+            let reply = match what {
+                Pick::Folder => {
+                    dialog.set_title("Model folder").pick_folder().map(Reply::PickedFolder)
+                }
+                Pick::Settings => {
+                    dialog.set_title("Open settings").pick_file().map(Reply::PickedFile)
+                }
+                Pick::Recording => {
+                    dialog.set_title("Open recording").pick_file().map(Reply::Recording)
+                }
             };
             if let Some(reply) = reply {
                 say.say(reply);
@@ -186,6 +208,8 @@ impl Errand {
                 Ok(()) => Reply::Copied(to),
                 Err(error) => Reply::Failed(format!("{}: not saved: {error}", to.display())),
             }),
+            Self::Dropped(path) if lens::is_for_lens(&path) => Some(Reply::Recording(path)),
+            Self::Dropped(path) => Self::Settings(path).run(),
             Self::Save { folder, prefs } => prefs.write(&folder).err().map(|error| {
                 Reply::Failed(format!("What the window remembers could not be saved: {error}"))
             }),

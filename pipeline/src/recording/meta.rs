@@ -183,8 +183,8 @@ impl<T> Held<T> {
         }
     }
 
-    /// Applies `f` to what is here; the error is its own.
-    pub fn and_then<U>(
+    /// Applies `f` to what is here.
+    pub(super) fn and_then<U>(
         self,
         f: impl FnOnce(T) -> crate::Result<U>,
     ) -> crate::Result<Held<U>> {

@@ -3,9 +3,9 @@
 use tessera_pipeline::palette;
 use tessera_pipeline::recording::{Held, Recording};
 
-use super::walk::Walk;
 use super::pixels::Pixels;
 use super::subject::{Look, Subject};
+use super::walk::Walk;
 
 /// Shares are shown over this many powers of ten below the largest.
 pub(crate) const DECADES: f32 = 4.0;
@@ -65,20 +65,17 @@ pub(crate) struct Histogram {
 
 impl Detail {
     /// Reads a look; the error is for people.
-    pub(super) fn read(recording: &Recording, subject: &Subject, look: Look) -> Result<Self, String> {
-        Self::collect(recording, subject, look).map_err(|error| error.to_string())
-    }
-
-    fn collect(
+    pub(super) fn read(
         recording: &Recording,
         subject: &Subject,
         look: Look,
-    ) -> tessera_pipeline::Result<Self> {
+    ) -> Result<Self, String> {
         let (place, head) = (subject.place(look), look.head);
         let blocks = subject.meta.blocks();
         let size = [blocks.columns(), blocks.rows()];
-        let map = |look: Look| -> tessera_pipeline::Result<Held<Vec<u8>>> {
-            recording.map(subject.place(look), head)?.and_then(|map| Ok(map.to_vec()?))
+        let map = |look: Look| {
+            let held = recording.map(subject.place(look), head).map_err(words)?;
+            mapped(held, |map| map.to_vec().map_err(words))
         };
         let levels = map(look)?;
         let before = Subject::before(look).map(map).transpose()?.and_then(Held::here);
@@ -95,25 +92,57 @@ impl Detail {
         let changes = before.as_ref().filter(|before| is_seen && before.len() == seen.len());
         let changes = changes.map(changed);
         let map = is_seen.then(|| paint(seen));
-        let attention = recording.attention(place, head)?.and_then(|mass| {
-            Ok(painted(mass.flatten_all()?.to_vec1()?, size, seen, true))
+        let mass = recording.attention(place, head).map_err(words)?;
+        let attention = mapped(mass, |mass| {
+            let values = mass.flatten_all().and_then(|all| all.to_vec1()).map_err(words)?;
+            Ok(painted(values, size, seen, true))
         })?;
-        let scores = recording.scores(place, head)?.and_then(|scores| {
-            Ok(painted(scores.flatten_all()?.to_vec1()?, size, seen, false))
+        let scores = recording.scores(place, head).map_err(words)?;
+        let scores = mapped(scores, |scores| {
+            let values = scores.flatten_all().and_then(|all| all.to_vec1()).map_err(words)?;
+            Ok(painted(values, size, seen, false))
         })?;
-        let order = recording.order(place, head)?;
+        let order = recording.order(place, head).map_err(words)?;
         let text = subject.meta.text_tokens as i64;
-        let of_video = |tokens: &[u32]| tokens.iter().map(|t| (i64::from(*t) - text).max(-1)).collect();
+        let of_video =
+            |tokens: &[u32]| tokens.iter().map(|t| (i64::from(*t) - text).max(-1)).collect();
         let queries: Vec<i64> =
             order.as_ref().map(|named| of_video(named.order.tokens())).unwrap_or_default();
-        let keys = recording.key_order(place, head)?.here();
+        let keys = recording.key_order(place, head).map_err(words)?.here();
         let keys = keys.map_or_else(|| queries.clone(), |order| of_video(order.tokens()));
         let grid = subject.meta.grid;
         let volume = [grid.frames, grid.rows, grid.cols];
-        let walk = (!queries.is_empty()).then(|| Walk::new(&queries, &keys, seen, [blocks.query_block, blocks.key_block], volume));
+        let walk = (!queries.is_empty()).then(|| {
+            Walk::new(&queries, &keys, seen, [blocks.query_block, blocks.key_block], volume)
+        });
         let order = order.map(|named| named.name.unwrap_or_else(|| "of the method's own".into()));
-        Ok(Self { look, levels, before, attention, scores, queries, keys, order, walk, map, changes })
+        Ok(Self {
+            look,
+            levels,
+            before,
+            attention,
+            scores,
+            queries,
+            keys,
+            order,
+            walk,
+            map,
+            changes,
+        })
     }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Applies `f` to what is here.
+fn mapped<T, U>(held: Held<T>, f: impl FnOnce(T) -> Result<U, String>) -> Result<Held<U>, String> {
+    Ok(match held {
+        Held::Here(value) => Held::Here(f(value)?),
+        Held::Dropped => Held::Dropped,
+        Held::NotCaptured => Held::NotCaptured,
+    })
 }
 
 /// Paints and counts numbers of pairs of blocks.
@@ -134,13 +163,15 @@ impl Histogram {
         if most < least || finite().next().is_none() {
             return Self { range: [0.0, 1.0], is_log, ..Self::default() };
         }
-        let mut all = Self { range: [least, most], is_log, bars: vec![[0; 8]; BARS], cuts: Vec::new() };
+        let mut all =
+            Self { range: [least, most], is_log, bars: vec![[0; 8]; BARS], cuts: Vec::new() };
         for (index, value) in values.iter().enumerate() {
             let level = levels.get(index).copied().unwrap_or(1).min(7);
             let bar = (all.share(*value) * (BARS - 1) as f32).round() as usize;
             all.bars[bar.min(BARS - 1)][usize::from(level)] += 1;
         }
-        all.cuts = cuts(values, levels).into_iter().map(|(level, cut)| (level, scaled(cut))).collect();
+        all.cuts =
+            cuts(values, levels).into_iter().map(|(level, cut)| (level, scaled(cut))).collect();
         all
     }
 

@@ -29,11 +29,6 @@ impl Pixels {
         let pixels = cells.into_iter().map(|[r, g, b]| Color32::from_rgb(r, g, b)).collect();
         Self(vec![ColorImage::new(size, pixels)])
     }
-
-    /// The full picture, for files.
-    pub(super) fn image(&self) -> &ColorImage {
-        &self.0[0]
-    }
 }
 
 /// Each pixel the mean light of up to four.
@@ -95,7 +90,10 @@ mod tests {
     fn smaller_pictures_have_the_mean_light() {
         let cells = (0..66 * 65).map(|i| if i % 66 % 2 == 0 { [255; 3] } else { [0; 3] });
         let pixels = Pixels::of([66, 65], cells);
-        assert_eq!(pixels.0.iter().map(|image| image.size).collect::<Vec<_>>(), [[66, 65], [33, 33], [17, 17]]);
+        assert_eq!(
+            pixels.0.iter().map(|image| image.size).collect::<Vec<_>>(),
+            [[66, 65], [33, 33], [17, 17]]
+        );
         // Half of the light is far more than half of the sRGB value.
         assert_eq!(pixels.0[1].pixels[0], Color32::from_gray(188));
     }
@@ -103,7 +101,8 @@ mod tests {
     #[test]
     fn from_afar_a_smaller_picture_is_taken() {
         let ctx = Context::default();
-        let picture = Picture::load(&ctx, "test", Pixels::of([128, 128], std::iter::repeat([9; 3])));
+        let picture =
+            Picture::load(&ctx, "test", Pixels::of([128, 128], std::iter::repeat([9; 3])));
         assert_eq!(picture.levels.len(), 3);
         assert_eq!(picture.at(500.0), Some(picture.levels[0].id()));
         assert_eq!(picture.at(60.0), Some(picture.levels[1].id()));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::Context;
+use tessera_pipeline::bundled;
 use tessera_pipeline::latest::Latest;
 use tessera_pipeline::palette;
 use tessera_pipeline::recording::{FULL_CELL, Recording};
@@ -32,10 +33,6 @@ pub(crate) struct Ask {
 /// Small pictures of all heads of a step: one sheet, heads beside and layers below one another.
 #[derive(Debug)]
 pub(crate) struct Sheet {
-    /// The step and branch.
-    pub(crate) of: (usize, usize),
-    /// Rows and columns of a picture's cells.
-    pub(crate) cells: [usize; 2],
     /// Painted.
     pub(crate) pixels: Pixels,
 }
@@ -43,6 +40,8 @@ pub(crate) struct Sheet {
 /// What was found.
 #[derive(Debug)]
 pub(crate) enum Found {
+    /// The bundled recordings, once.
+    Examples(Vec<PathBuf>),
     /// A recording was opened, or read again.
     Subject(Arc<Subject>),
     /// A file cannot be opened, in words.
@@ -69,6 +68,7 @@ impl Reader {
         let ctx = ctx.clone();
         std::thread::Builder::new().name("tessera-lens".into()).spawn(move || {
             let mut desk = Desk { open: None, sheet: None, look: None, outbox, ctx };
+            desk.say(Found::Examples(bundled::recordings()));
             for ask in inbox {
                 desk.serve(ask);
             }
@@ -136,7 +136,7 @@ impl Desk {
             let Some((recording, subject, _)) = &self.open else { return };
             match sheet(recording, subject, look) {
                 Ok(sheet) => self.say(Found::Sheet(sheet)),
-                Err(error) => self.say(Found::Failed(error.to_string())),
+                Err(error) => self.say(Found::Failed(error)),
             }
             self.sheet = Some(of);
         }
@@ -150,11 +150,12 @@ fn open(ask: &Ask) -> Result<(Recording, Arc<Subject>), String> {
 }
 
 /// The thumbnails of all heads at a step.
-fn sheet(recording: &Recording, subject: &Subject, look: Look) -> tessera_pipeline::Result<Sheet> {
+fn sheet(recording: &Recording, subject: &Subject, look: Look) -> Result<Sheet, String> {
     let (layers, heads) = (subject.meta.layers, subject.meta.heads);
     let (mut cells, mut all) = ([1, 1], Vec::with_capacity(layers));
     for layer in 0..layers {
-        let summary = recording.summary(subject.place(Look { layer, ..look }))?.here();
+        let summary = recording.summary(subject.place(Look { layer, ..look }));
+        let summary = summary.map_err(|error| error.to_string())?.here();
         if let Some(summary) = &summary {
             cells = [summary.rows, summary.columns];
         }
@@ -175,5 +176,5 @@ fn sheet(recording: &Recording, subject: &Subject, look: Look) -> tessera_pipeli
             }
         }
     }
-    Ok(Sheet { of: (look.step, look.branch), cells, pixels: Pixels::flat(size, pixels) })
+    Ok(Sheet { pixels: Pixels::flat(size, pixels) })
 }

@@ -72,20 +72,17 @@ impl Subject {
         let meta = recording.meta().clone();
         let branches = meta.branches();
         let mut calls = vec![None; meta.steps() * branches.len() * meta.layers];
-        let read = || -> tessera_pipeline::Result<Outcome> {
-            for step in 0..meta.steps() {
-                for call in recording.calls(step)? {
-                    let site = call.place.site;
-                    let branch = branches.iter().position(|branch| *branch == site.branch);
-                    if let Some(branch) = branch.filter(|_| site.layer < meta.layers) {
-                        let index = (step * branches.len() + branch) * meta.layers + site.layer;
-                        calls[index] = Some(call);
-                    }
+        for step in 0..meta.steps() {
+            for call in recording.calls(step).map_err(|error| error.to_string())? {
+                let site = call.place.site;
+                let branch = branches.iter().position(|branch| *branch == site.branch);
+                if let Some(branch) = branch.filter(|_| site.layer < meta.layers) {
+                    let index = (step * branches.len() + branch) * meta.layers + site.layer;
+                    calls[index] = Some(call);
                 }
             }
-            recording.outcome()
-        };
-        let outcome = read().map_err(|error| error.to_string())?;
+        }
+        let outcome = recording.outcome().map_err(|error| error.to_string())?;
         Ok(Self { path: recording.path().into(), meta, outcome, calls })
     }
 

@@ -58,7 +58,9 @@ fn spread(values: &[f32], rows: &[Vec<(usize, f32)>], columns: &[Vec<(usize, f32
                 *sum += share * value;
             }
         }
-        let mix = |column: &Vec<(usize, f32)>| column.iter().map(|(at, share)| share * line[*at]).sum();
+        let mix = |column: &Vec<(usize, f32)>| {
+            column.iter().map(|(at, share)| share * line[*at]).sum::<f32>()
+        };
         all.extend(columns.iter().map(mix));
     }
     all
@@ -83,25 +85,29 @@ impl Walk {
         let is_busy = |level: u8| is_uniform && level > 0 || coarseness(level) < coarsest;
         let (mut kept, mut busy) = (Vec::new(), [0.0; 2]);
         if is_mapped {
-            let of = |value: fn(u8) -> f32| -> Vec<f32> { levels.iter().map(|l| value(*l)).collect() };
+            let of =
+                |value: fn(u8) -> f32| -> Vec<f32> { levels.iter().map(|l| value(*l)).collect() };
             kept = spread(&of(share_of), &rows, &columns);
-            let marked: Vec<f32> = levels.iter().map(|l| f32::from(u8::from(is_busy(*l)))).collect();
+            let marked: Vec<f32> =
+                levels.iter().map(|l| f32::from(u8::from(is_busy(*l)))).collect();
             let count = (size[0] * size[1]) as f64;
             let of_raster = spread(&marked, &rows, &columns);
-            busy = [of_raster, marked].map(|marks| {
-                marks.iter().filter(|mark| **mark > 1e-6).count() as f64 / count
-            });
+            busy = [of_raster, marked]
+                .map(|marks| marks.iter().filter(|mark| **mark > 1e-6).count() as f64 / count);
         }
-        let raster = is_mapped.then(|| Pixels::of(size, kept.iter().map(|kept| palette::heat(*kept))));
+        let raster =
+            is_mapped.then(|| Pixels::of(size, kept.iter().map(|kept| palette::heat(*kept))));
         let video: Vec<usize> =
             queries.iter().filter(|token| **token >= 0).map(|token| *token as usize).collect();
         let [frames, height, width] = volume;
-        let place = |token: usize| [token / (height * width), token / width % height, token % width];
+        let place =
+            |token: usize| [token / (height * width), token / width % height, token % width];
         let jump = |pair: &[usize]| {
             let (a, b) = (place(pair[0]), place(pair[1]));
             a.iter().zip(b).map(|(a, b)| (*a as f64 - b as f64).powi(2)).sum::<f64>().sqrt()
         };
-        let stride = video.windows(2).map(jump).sum::<f64>() / video.len().saturating_sub(1).max(1) as f64;
+        let stride =
+            video.windows(2).map(jump).sum::<f64>() / video.len().saturating_sub(1).max(1) as f64;
         let across = frames * (width + 1);
         let mut cells = vec![palette::level(0); across * height];
         for (at, token) in video.iter().enumerate() {

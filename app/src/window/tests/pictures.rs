@@ -13,6 +13,8 @@ use tessera_pipeline::preview::Preview;
 
 use super::{Desk, open};
 use crate::window::cursor::Cursor;
+use crate::window::layout::{Pane, reveal};
+use crate::window::lens::{Cell, Face, Measure, Sort};
 use crate::window::player::Source;
 use crate::window::workers::Errand;
 
@@ -144,5 +146,38 @@ fn states_are_drawn() {
             film.is_some_and(|film| matches!(film.source, Source::Clip { .. }))
         });
         look(&mut desk, &name("done"));
+    }
+}
+
+#[test]
+fn the_lens_is_drawn() {
+    if !can_draw() {
+        return;
+    }
+    for (theme, size) in [
+        ("dark", Vec2::new(1280.0, 800.0)),
+        ("light", Vec2::new(1280.0, 800.0)),
+        ("dark", Vec2::new(1920.0, 1080.0)),
+    ] {
+        let mut desk = desk(size);
+        let name = |state: &str| format!("lens-{state}-{theme}-{}", size.x);
+        if theme == "light" {
+            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+        }
+        reveal(desk.harness.state_mut().store.layout.as_mut(), Pane::Lens);
+        desk.harness.run_steps(3);
+        look(&mut desk, &name("empty"));
+        let mut desk = super::lens::open_example(desk);
+        look(&mut desk, &name("map"));
+        for face in [Face::Scores, Face::Order] {
+            desk.harness.state_mut().store.lens.face = face;
+            desk.harness.run_steps(3);
+            look(&mut desk, &name(if face == Face::Scores { "scores" } else { "order" }));
+        }
+        let lens = &mut desk.harness.state_mut().store.lens;
+        (lens.face, lens.changes) = (Face::Map, true);
+        (lens.sort, lens.cell) = (Sort::By(Measure::Density), Cell::Number(Measure::Density));
+        desk.harness.run_steps(3);
+        look(&mut desk, &name("numbers"));
     }
 }

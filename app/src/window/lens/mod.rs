@@ -1,0 +1,253 @@
+//! The Lens: what attention looked at and what was skipped, of any recording, one cursor for all views.
+//!
+//! ```text
+//!   open, drop, tessera FILE ──► Ask {path, cursor} ──► Reader (a thread) ──► Found ──► Lens ──► views
+//! ```
+//!
+//! [`Subject`] is what is small and held for the whole run, [`Detail`] what is large of the one head that is looked at. The reader
+//! reads and paints; here pixels become textures when they come, and views draw them.
+
+mod detail;
+mod heads;
+mod map;
+mod order;
+mod pixels;
+mod plate;
+mod reader;
+mod scores;
+mod subject;
+mod timeline;
+pub(crate) mod view;
+mod walk;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use eframe::egui::Context;
+use tessera_pipeline::palette;
+use tessera_pipeline::recording::Held;
+use tessera_pipeline::sparsity::Mode;
+
+use detail::{Detail, Scores};
+use pixels::{Picture, Pixels};
+pub(crate) use reader::{Ask, Found, Reader};
+pub(crate) use subject::{Look, Measure, Subject};
+
+use super::cursor::Cursor;
+
+/// The colour of dense calls in the timeline: they are no map at all.
+const DENSE: [u8; 3] = [0x6b, 0x70, 0x7a];
+
+/// Which picture of the head is large.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// Its level map.
+    #[default]
+    Map,
+    /// What the map was made from.
+    Scores,
+    /// The order of its tokens.
+    Order,
+}
+
+/// What heads are sorted by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// As they are in the model.
+    #[default]
+    Model,
+    /// By a number, the largest first.
+    By(Measure),
+}
+
+/// What stands in the cell of a head.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// A small picture of its map.
+    #[default]
+    Picture,
+    /// A number.
+    Number(Measure),
+}
+
+/// What a view of the Lens may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Wish {
+    /// Open a recording.
+    Open(PathBuf),
+    /// Show this picture.
+    Face(Face),
+    /// Show what changed since the step before, or do not.
+    Changes(bool),
+    /// Sort heads.
+    Sort(Sort),
+    /// Show this in the cells.
+    Cell(Cell),
+}
+
+/// Textures of what is shown.
+#[derive(Default)]
+pub(crate) struct Pictures {
+    timeline: Option<Picture>,
+    sheet: Option<Picture>,
+    map: Option<Picture>,
+    changes: Option<Picture>,
+    attention: Option<Picture>,
+    scores: Option<Picture>,
+    raster: Option<Picture>,
+    frames: Option<Picture>,
+}
+
+/// All state of the Lens.
+#[derive(Default)]
+pub(crate) struct Lens {
+    /// The file that is to be shown, and how often it grew.
+    wanted: Option<(PathBuf, u64)>,
+    asked: Option<Ask>,
+    subject: Option<Arc<Subject>>,
+    detail: Option<Box<Detail>>,
+    pictures: Pictures,
+    /// The branch that the timeline is painted of.
+    timeline_of: Option<usize>,
+    /// The picture that is large.
+    pub(crate) face: Face,
+    /// Whether the map shows what changed.
+    pub(crate) changes: bool,
+    /// How heads are sorted.
+    pub(crate) sort: Sort,
+    /// What is in their cells.
+    pub(crate) cell: Cell,
+    /// The bundled recordings that were found.
+    pub(crate) examples: Vec<PathBuf>,
+    uploads: u64,
+}
+
+impl Lens {
+    /// What is looked at.
+    pub(crate) fn subject(&self) -> Option<&Subject> {
+        self.subject.as_deref()
+    }
+
+    /// The large things of the head that is looked at; of the head before until they have come.
+    pub(crate) fn detail(&self) -> Option<&Detail> {
+        self.detail.as_deref()
+    }
+
+    /// Whether a file is being opened.
+    pub(crate) fn is_opening(&self) -> bool {
+        let shown = self.subject.as_ref().map(|subject| &subject.path);
+        self.wanted.as_ref().is_some_and(|(path, _)| shown != Some(path))
+    }
+
+    /// Opens a recording; what was open stays until it has been read.
+    pub(crate) fn open(&mut self, path: PathBuf) {
+        let revision = self.wanted.as_ref().map_or(0, |(_, revision)| revision + 1);
+        self.wanted = Some((path, revision));
+    }
+
+    /// Does what a view asked for; opening a file is not for the Lens alone.
+    pub(crate) fn apply(&mut self, wish: Wish) {
+        match wish {
+            Wish::Open(path) => self.open(path),
+            Wish::Face(face) => self.face = face,
+            Wish::Changes(changes) => self.changes = changes,
+            Wish::Sort(sort) => self.sort = sort,
+            Wish::Cell(cell) => self.cell = cell,
+        }
+    }
+
+    /// What the reader is to be asked, when that is something new.
+    pub(crate) fn ask(&mut self, cursor: Cursor) -> Option<Ask> {
+        let (path, revision) = self.wanted.clone()?;
+        // A frame or token that moves is no other map.
+        let Cursor { step, branch, layer, head, .. } = cursor;
+        let cursor = Cursor { step, branch, layer, head, ..Cursor::default() };
+        let ask = Ask { path, revision, cursor };
+        (self.asked.as_ref() != Some(&ask)).then(|| self.asked.insert(ask).clone())
+    }
+
+    /// Takes in what the reader found; the error is for people.
+    pub(crate) fn take(&mut self, ctx: &Context, found: Found) -> Result<(), String> {
+        match found {
+            Found::Subject(subject) => {
+                let is_same = self.subject().is_some_and(|old| old.path == subject.path);
+                if !is_same {
+                    (self.detail, self.pictures) = (None, Pictures::default());
+                }
+                (self.subject, self.timeline_of) = (Some(subject), None);
+            }
+            Found::Refused(path, error) => {
+                let shown = self.subject.as_ref().map(|subject| subject.path.clone());
+                if self.wanted.as_ref().is_some_and(|(wanted, _)| *wanted == path) {
+                    self.wanted = shown.map(|path| (path, 0));
+                    self.asked = None;
+                }
+                return Err(error);
+            }
+            Found::Examples(examples) => self.examples = examples,
+            Found::Failed(error) => return Err(error),
+            Found::Sheet(sheet) => {
+                self.pictures.sheet = self.load(ctx, "lens heads", Some(sheet.pixels));
+            }
+            Found::Detail(mut detail) => {
+                self.pictures.map = self.load(ctx, "lens map", detail.map.take());
+                self.pictures.changes = self.load(ctx, "lens changes", detail.changes.take());
+                let pixels = |held: &mut Held<Scores>| match held {
+                    Held::Here(scores) => scores.pixels.take(),
+                    Held::Dropped | Held::NotCaptured => None,
+                };
+                let (attention, scores) =
+                    (pixels(&mut detail.attention), pixels(&mut detail.scores));
+                self.pictures.attention = self.load(ctx, "lens attention", attention);
+                self.pictures.scores = self.load(ctx, "lens scores", scores);
+                let walk = detail.walk.as_mut();
+                let (raster, frames) =
+                    walk.map_or((None, None), |walk| (walk.raster.take(), walk.frames.take()));
+                self.pictures.raster = self.load(ctx, "lens raster", raster);
+                self.pictures.frames = self.load(ctx, "lens frames", frames);
+                self.detail = Some(detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to the picture of the timeline, which is of the branch that the cursor is in.
+    pub(crate) fn tick(&mut self, ctx: &Context, cursor: Cursor) {
+        let Some(subject) = self.subject.clone() else { return };
+        let branch = subject.look(cursor).branch;
+        if self.timeline_of == Some(branch) {
+            return;
+        }
+        let (steps, layers) = (subject.meta.steps(), subject.meta.layers);
+        let mut cells = Vec::with_capacity(steps * layers);
+        for layer in 0..layers {
+            for step in 0..steps {
+                let call = subject.call(Look { step, branch, layer, head: 0 });
+                cells.push(match call {
+                    None => palette::level(0),
+                    Some(call) if call.mode == Mode::Dense => DENSE,
+                    Some(call) => palette::heat(call.density().exact as f32),
+                });
+            }
+        }
+        let pixels = Pixels::flat([steps, layers], cells);
+        self.pictures.timeline = self.load(ctx, "lens timeline", Some(pixels));
+        self.timeline_of = Some(branch);
+    }
+
+    fn load(&mut self, ctx: &Context, name: &str, pixels: Option<Pixels>) -> Option<Picture> {
+        self.uploads += u64::from(pixels.is_some());
+        pixels.map(|pixels| Picture::load(ctx, name, pixels))
+    }
+
+    /// How often pixels were handed to the graphics device.
+    #[cfg(test)]
+    pub(crate) fn uploads(&self) -> u64 {
+        self.uploads
+    }
+}
+
+/// Whether a file is for the Lens: by its name, or because it says so.
+pub(crate) fn is_for_lens(path: &Path) -> bool {
+    Subject::is_named_so(path) || tessera_pipeline::recording::Recording::is_one(path)
+}
