@@ -37,7 +37,10 @@ pub(crate) fn write(shortcut: KeyboardShortcut) -> String {
             text.push_str(word);
         }
     }
-    text + shortcut.logical_key.symbol_or_name()
+    let key = shortcut.logical_key;
+    // The fonts lack the signs of arrows that egui would write.
+    let is_arrow = matches!(key, Key::ArrowUp | Key::ArrowDown | Key::ArrowLeft | Key::ArrowRight);
+    text + if is_arrow { key.name() } else { key.symbol_or_name() }
 }
 
 /// Which keys give which command: the table's, except where a person chose others.
@@ -180,7 +183,9 @@ mod tests {
 
     #[test]
     fn shortcuts_are_read_as_they_are_written() {
-        for text in ["Ctrl+K", "Ctrl+Shift+S", "Alt+F4", "Space", ",", "F11", "Ctrl+=", "?"] {
+        for text in
+            ["Ctrl+K", "Ctrl+Shift+S", "Alt+F4", "Space", ",", "F11", "Ctrl+=", "?", "Shift+Up"]
+        {
             let keys = parse(text).unwrap();
             assert_eq!(parse(&write(keys)).unwrap(), keys, "{text}");
         }

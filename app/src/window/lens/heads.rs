@@ -30,6 +30,7 @@ pub(super) fn show(
     actions: &mut Vec<Action>,
 ) {
     tools(ui, store, actions);
+    ui.add_space(2.0);
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         let heads = subject.meta.heads;
         let across = heads.max(1) as f32;
@@ -49,7 +50,8 @@ pub(super) fn show(
         let most = all.iter().filter_map(|at| measured(store, subject, *at)).fold(0.0, f64::max);
         for (index, at) in all.iter().enumerate() {
             let (row, column) = (index / columns, index % columns);
-            let corner = Vec2::new(NAMES + column as f32 * (side + GAP), row as f32 * (side + GAP));
+            let corner =
+                Vec2::new(NAMES + column as f32 * (side + GAP), 2.0 + row as f32 * (side + GAP));
             let cell = Rect::from_min_size(area.min + corner, Vec2::splat(side));
             if !ui.is_rect_visible(cell) {
                 continue;

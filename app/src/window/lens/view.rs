@@ -33,7 +33,8 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     left.size_range(160.0..=(width * 0.6).max(170.0)).show(ui, |ui| {
         heads::show(ui, store, subject, look, actions);
     });
-    face(ui, store, subject, actions);
+    let right = Frame::new().inner_margin(Margin { left: 8, ..Margin::ZERO });
+    right.show(ui, |ui| face(ui, store, subject, actions));
 }
 
 /// Nothing is open yet.
