@@ -124,7 +124,8 @@ mod tests {
         let seen =
             [FINER, COARSER].map(|colour| SIGHTS.map(|sight| lab(times(sight, linear(colour)))));
         for (finer, coarser) in seen[0].iter().zip(seen[1]) {
-            assert!((finer[2] - coarser[2]).abs() > 40.0, "{finer:?} {coarser:?}");
+            let hue = (finer[1] - coarser[1]).hypot(finer[2] - coarser[2]);
+            assert!(hue > 40.0, "{finer:?} {coarser:?}");
         }
     }
 
