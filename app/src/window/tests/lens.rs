@@ -224,7 +224,10 @@ fn what_cannot_be_opened_is_told_and_what_was_open_stays() {
 fn an_example_opens_from_the_empty_lens() {
     let mut desk = Desk::new();
     desk.wait("the examples", |window| window.store.lens.examples.len() == 2);
-    crate::window::layout::reveal(desk.harness.state_mut().store.layout.as_mut(), crate::window::layout::Pane::Lens);
+    crate::window::layout::reveal(
+        desk.harness.state_mut().store.layout.as_mut(),
+        crate::window::layout::Pane::Lens,
+    );
     desk.harness.run_steps(3);
     desk.harness.get_by_label("Example: tessera").click();
     desk.harness.run_steps(2);
