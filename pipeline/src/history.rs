@@ -15,7 +15,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::events::{FileRole, Phase};
 use crate::plan::rates::{Conditions, Rate, Rates, with_method};
@@ -111,7 +111,11 @@ impl History {
         let video = video.unwrap_or_default().display().to_string();
         let request = serde_json::to_string(&receipt.request).unwrap_or_else(|_| "{}".into());
         let method = receipt.sparsity.as_ref().map_or("dense", |sparse| &sparse.method);
-        let transaction = self.connection.transaction().map_err(failed)?;
+        // Reading first and writing then, as FTS5 does, could not wait for another program.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
         transaction
             .execute(
                 "INSERT INTO runs (finished_at, prompt, model, fingerprint, video, seconds, request, negative, method)

@@ -156,6 +156,7 @@ fn it_is_drawn() {
 #[test]
 fn a_run_is_removed_and_its_video_stays() {
     let mut desk = desk(&["a red ball", "a blue cube"]);
+    desk.wait("its row", |window| window.store.past.row(1).is_some());
     click(&mut desk, "a red ball, 2");
     click(&mut desk, "Remove");
     click(&mut desk, "Forget the run, keep its video");
