@@ -154,7 +154,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
         }
         !interrupt.asked()
     });
-    let table::Outcome { mut cells, refused } = match outcome {
+    let table::Outcome { cells, refused } = match outcome {
         Err(Error::Cancelled) => {
             writeln!(
                 io::stderr(),
@@ -169,11 +169,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     let preface = matches.get_one::<String>("preface").cloned().unwrap_or_default();
     write(&out.with_extension("md"), &table::markdown(&summary, &refused, &preface))?;
     write(&out.with_extension("csv"), &table::csv(&summary))?;
-    // The figures of every frame, most of the bytes, stay in the cells' folder.
-    for cell in &mut cells {
-        cell.fidelity.frames.clear();
-    }
-    write(&out.with_extension("json"), &serde_json::to_string(&(&summary, &cells))?)?;
+    write(&out.with_extension("json"), &table::json(&summary, &cells)?)?;
     Ok(Exit::Success)
 }
 

@@ -1,8 +1,10 @@
-//! A summary as Markdown for people and as CSV for spreadsheets.
+//! A summary as Markdown for people, as CSV for spreadsheets and, with its cells, as JSON for programs.
 
 use std::fmt::Write as _;
 
-use super::{Refused, Row, Summary};
+use serde_json::{Map, Value, json};
+
+use super::{Cell, Refused, Row, Summary};
 
 /// The table of each density, densest first, under `preface` (what was run: device, command, commit); at the end
 /// what was refused.
@@ -54,6 +56,33 @@ pub fn csv(summary: &Summary) -> String {
         let _ = writeln!(text, "{}", fields.join(","));
     }
     text
+}
+
+/// The rows and every cell. What all requests have in common stands once, under `settings`; a cell's own `settings` are
+/// the ones that differ. The figures of every frame, most of the bytes, stay in the cells' folder.
+pub fn json(summary: &Summary, cells: &[Cell]) -> serde_json::Result<String> {
+    let requests = cells
+        .iter()
+        .map(|cell| serde_json::to_value(&cell.request))
+        .collect::<serde_json::Result<Vec<_>>>()?;
+    let fields = |request: &Value| request.as_object().cloned().unwrap_or_default();
+    let mut common = requests.first().map(fields).unwrap_or_default();
+    common.retain(|key, value| requests.iter().all(|request| request.get(key) == Some(value)));
+    let mut told = Vec::with_capacity(cells.len());
+    for (cell, request) in cells.iter().zip(&requests) {
+        let mut cell = fields(&serde_json::to_value(cell)?);
+        let own: Map<_, _> = fields(request)
+            .into_iter()
+            .filter(|(key, _)| key != "prompt" && !common.contains_key(key))
+            .collect();
+        cell.remove("request");
+        cell.insert("settings".into(), own.into());
+        if let Some(Value::Object(fidelity)) = cell.get_mut("fidelity") {
+            fidelity.remove("frames");
+        }
+        told.push(Value::Object(cell));
+    }
+    serde_json::to_string(&json!({ "summary": summary, "settings": common, "cells": told }))
 }
 
 fn cells(row: &Row, with_front: bool) -> Vec<String> {

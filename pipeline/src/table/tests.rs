@@ -10,7 +10,12 @@ fn cell(arm: &str, asked: Option<f64>, prompt: &str, ssim: f64, seconds: f64) ->
         arm: arm.into(),
         asked,
         prompt: prompt.into(),
-        request: Request::default(),
+        request: Request {
+            prompt: prompt.into(),
+            attention: Some(arm.into()),
+            seed: Some(7),
+            ..Request::default()
+        },
         density_sparse: asked,
         density: asked.unwrap_or(1.0),
         attention_seconds: seconds,
@@ -43,6 +48,10 @@ fn rows_are_medians_of_pairs() {
     assert!(ours.on_front && psa.on_front && !svg.on_front, "svg is slower and worse than psa");
     assert_eq!(psa.latent_cosine.len(), 2);
     assert_eq!(summary.densities(), [0.25]);
+    let told: Value = serde_json::from_str(&json(&summary, &cells).unwrap()).unwrap();
+    assert_eq!(told["settings"]["seed"], 7, "what all have in common stands once");
+    assert_eq!(told["cells"][1]["settings"], serde_json::json!({ "attention": "tessera" }));
+    assert_eq!(told["cells"][1]["prompt"], "a");
     let text = markdown(&summary, &[], "# Methods");
     assert!(text.contains("## Density 0.25") && text.contains("| psa ★ | 0.250 |"), "{text}");
     let lines: Vec<_> = csv(&summary).lines().map(str::to_owned).collect();
