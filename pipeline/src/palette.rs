@@ -38,6 +38,17 @@ pub fn level(level: u8) -> [u8; 3] {
     LEVELS[usize::from(level).min(LEVELS.len() - 1)]
 }
 
+/// The colour of blocks of which a share is kept on average: that of the level which keeps it, 1/2 of level 2 and so on, mixed in
+/// between. Nothing is the colour of skipped blocks, less than any level keeps that of the deepest.
+pub fn kept(share: f32) -> [u8; 3] {
+    if share.is_nan() || share <= 0.0 {
+        return LEVELS[0];
+    }
+    let level = (1.0 - share.log2()).clamp(1.0, (LEVELS.len() - 1) as f32);
+    let finer = (level as usize).min(LEVELS.len() - 2);
+    mixed(LEVELS[finer], LEVELS[finer + 1], level - finer as f32)
+}
+
 /// The colour of a block whose level was `before` and is `after`; one that stayed is the darker the coarser it is seen.
 pub fn change(before: u8, after: u8) -> [u8; 3] {
     // A skipped block is seen least of all.
@@ -55,12 +66,16 @@ pub fn heat(amount: f32) -> [u8; 3] {
     let amount = if amount.is_nan() { 0.0 } else { amount.clamp(0.0, 1.0) };
     let place = amount * (HEAT.len() - 1) as f32;
     let below = (place as usize).min(HEAT.len() - 2);
-    let part = place - below as f32;
-    let mixed = |channel: usize| {
-        let (a, b) = (f32::from(HEAT[below][channel]), f32::from(HEAT[below + 1][channel]));
+    mixed(HEAT[below], HEAT[below + 1], place - below as f32)
+}
+
+/// `part` of the way from one colour to another.
+fn mixed(from: [u8; 3], to: [u8; 3], part: f32) -> [u8; 3] {
+    let channel = |index: usize| {
+        let (a, b) = (f32::from(from[index]), f32::from(to[index]));
         (a + (b - a) * part).round() as u8
     };
-    [mixed(0), mixed(1), mixed(2)]
+    [channel(0), channel(1), channel(2)]
 }
 
 #[cfg(test)]
@@ -127,6 +142,17 @@ mod tests {
             let hue = (finer[1] - coarser[1]).hypot(finer[2] - coarser[2]);
             assert!(hue > 40.0, "{finer:?} {coarser:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_has_the_colour_of_the_level_that_keeps_it() {
+        for level in 1..8u8 {
+            assert_eq!(kept(0.5f32.powi(i32::from(level) - 1)), LEVELS[usize::from(level)]);
+        }
+        assert_eq!([kept(0.0), kept(f32::NAN), kept(-1.0)], [LEVELS[0]; 3]);
+        assert_eq!([kept(1e-9), kept(2.0)], [LEVELS[7], LEVELS[1]]);
+        let between = lab(linear(kept(0.7)))[0];
+        assert!(between < lab(linear(LEVELS[1]))[0] && between > lab(linear(LEVELS[2]))[0]);
     }
 
     #[test]

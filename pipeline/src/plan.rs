@@ -1,6 +1,7 @@
 //! What a request means on this machine: every default filled in, sizes checked, tokens, FLOPs, memory and time predicted, files
 //! named. A plan is made without reading a single weight, so it can be shown before anything is spent.
 
+mod again;
 mod attention;
 pub mod cost;
 pub mod defaults;
@@ -28,6 +29,7 @@ use crate::request::{self, Request};
 use crate::settings::{self, Preset, Problem};
 use crate::sparsity::options;
 use crate::{Error, Result, bundled, capture, latents, tokenizer};
+pub use again::full_steps;
 pub use attention::PlannedAttention;
 pub use files::PlannedFile;
 pub(crate) use memory::bytes;

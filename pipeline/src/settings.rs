@@ -147,6 +147,13 @@ impl fmt::Display for Kind {
 }
 
 impl Setting {
+    /// The unit as it stands behind a number: "clip" behind 1, "clips" behind any other.
+    pub fn unit_of(&self, number: f64) -> String {
+        let (first, rest) = self.unit.split_at(self.unit.find(' ').unwrap_or(self.unit.len()));
+        let first = if number == 1.0 { first.strip_suffix('s').unwrap_or(first) } else { first };
+        format!("{first}{rest}")
+    }
+
     /// Reads a typed text into the value that a request holds under [`Setting::key`]. The error says what is allowed.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         let wrong = || format!("expected {}, got \"{text}\"", self.kind);

@@ -239,8 +239,14 @@ impl Window {
                 Reply::Film(film) => store.film(film),
                 Reply::Clip(path, receipt) => {
                     let id = store.queue.name();
+                    if store.draft.text("prompt").trim().is_empty() {
+                        store.draft.take(&receipt.request);
+                    }
                     store.runs.ended(id, &path, receipt);
                     store.trail.go(Cursor { run: Some(id), ..store.trail.now() });
+                }
+                Reply::Make(request) => {
+                    store.queue.add(*request);
                 }
                 Reply::Copied(to) => {
                     store.log.say(Level::Success, format!("Saved as {}.", to.display()));

@@ -114,8 +114,7 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         }
         Command::FullSteps => {
             if let Some(run) = store.shown_run() {
-                let request = run.with_full_steps();
-                store.queue.add(request);
+                window.workers.give(Errand::FullSteps(Box::new(run.request.clone())));
             }
         }
         Command::SaveAs => {

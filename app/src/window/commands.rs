@@ -224,7 +224,7 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Same seed, full steps",
         "",
         Menu::Clip,
-        "Makes the clip on the screen again, from the same seed, with as many steps as suit its model.",
+        "Makes the clip on the screen again, from the same seed, with as many steps as suit its model or more.",
     ),
     row(
         Command::PlayPause,

@@ -99,13 +99,6 @@ impl Run {
         video.map(|file| &file.path).filter(|_| matches!(self.state, State::Finished(_)))
     }
 
-    /// The same clip with as many steps as suit its model, under a name of its own.
-    pub(crate) fn with_full_steps(&self) -> Request {
-        let seed = self.plan.as_ref().and_then(|plan| plan.request.seed).or(self.request.seed);
-        let out = self.request.out.clone().filter(|out| out.extension().is_none());
-        Request { seed, steps: None, count: None, out, ..self.request.clone() }
-    }
-
     /// Whether it has not ended.
     pub(crate) fn is_running(&self) -> bool {
         self.state == State::Running

@@ -138,7 +138,7 @@ impl Store {
             return Some(lost.clone());
         }
         if self.draft.text("prompt").trim().is_empty() {
-            return Some("The prompt is empty: say what the clip shows.".into());
+            return Some("Write what the clip shows.".into());
         }
         let (_, wrong) = self.draft.request();
         if let Some(first) = wrong.first() {

@@ -13,7 +13,7 @@ use tessera_pipeline::events::JobId;
 use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::inspect;
 use tessera_pipeline::latest::Latest;
-use tessera_pipeline::plan::files;
+use tessera_pipeline::plan::{self, files};
 use tessera_pipeline::receipt::Receipt;
 use tessera_pipeline::request::Request;
 use tessera_pipeline::video::Decoder;
@@ -42,6 +42,8 @@ pub(crate) enum Errand {
     Dropped(PathBuf),
     /// Read the settings in a file.
     Settings(PathBuf),
+    /// Ask for a clip again with all the steps that suit its model.
+    FullSteps(Box<Request>),
     /// Copy a file.
     Copy { from: PathBuf, to: PathBuf },
     /// Save what the window remembers.
@@ -63,6 +65,8 @@ pub(crate) enum Reply {
     Models(Vec<Model>),
     /// The settings in a file.
     Settings(PathBuf, Result<Box<Request>, String>),
+    /// A clip that is to be made.
+    Make(Box<Request>),
     /// A recording that is to be opened.
     Recording(PathBuf),
     /// A file that a person chose.
@@ -204,6 +208,10 @@ impl Errand {
                 let request = settings(&path);
                 Some(Reply::Settings(path, request))
             }
+            Self::FullSteps(request) => Some(match plan::full_steps(&request) {
+                Ok(request) => Reply::Make(Box::new(request)),
+                Err(error) => Reply::Failed(error.to_string()),
+            }),
             Self::Copy { from, to } => Some(match copy(&from, &to) {
                 Ok(()) => Reply::Copied(to),
                 Err(error) => Reply::Failed(format!("{}: not saved: {error}", to.display())),

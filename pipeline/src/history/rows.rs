@@ -129,7 +129,7 @@ impl History {
         Ok(tags)
     }
 
-    /// Forgets a run; its files stay.
+    /// Forgets a run; its files stay, and so do the speeds that it measured.
     pub fn remove(&self, id: i64) -> Result<()> {
         self.connection
             .execute("DELETE FROM runs WHERE id = ?1", [id])

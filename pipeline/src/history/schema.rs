@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 
 /// What turns version n into version n + 1.
-const STEPS: [&str; 2] = [FIRST, SEARCHED];
+const STEPS: [&str; 3] = [FIRST, SEARCHED, SPEEDS_STAY];
 
 const FIRST: &str = "
     CREATE TABLE runs (
@@ -77,6 +77,24 @@ const SEARCHED: &str = "
         INSERT INTO words (rowid, prompt, negative, tags, model, method)
         VALUES (new.id, new.prompt, new.negative, new.tags, new.model, new.method);
     END;
+";
+
+/// How fast this machine is stays true when a run is forgotten.
+const SPEEDS_STAY: &str = "
+    CREATE TABLE measured (
+        id INTEGER PRIMARY KEY,
+        run INTEGER REFERENCES runs (id) ON DELETE SET NULL,
+        phase TEXT NOT NULL,
+        device TEXT NOT NULL,
+        dtype TEXT NOT NULL,
+        kernels TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        work REAL NOT NULL,
+        seconds REAL NOT NULL
+    ) STRICT;
+    INSERT INTO measured SELECT * FROM speeds;
+    DROP TABLE speeds;
+    ALTER TABLE measured RENAME TO speeds;
 ";
 
 /// The version of a database.

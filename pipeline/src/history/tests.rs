@@ -75,6 +75,7 @@ fn words_and_settings_find_stars_and_tags_mark_and_removal_leaves_the_file() {
     history.remove(ids[0]).unwrap();
     assert!(video.exists() && find(&history, "ball").is_empty());
     assert_eq!(history.receipt(ids[0]).unwrap(), None);
+    assert_eq!(history.rates().unwrap().0.len(), 3, "what was measured stays true");
 }
 
 #[test]

@@ -118,10 +118,19 @@ pub(crate) fn codec_of(path: &Path) -> Result<Codec> {
 
 /// A name that none of the run's files has yet: `stem.mp4`, `stem-2.mp4`, …
 pub(crate) fn free_name(folder: &Path, stem: &str, container: Container) -> PathBuf {
+    let ending = container.extension();
+    free(&folder.join(if ending.is_empty() { stem.to_owned() } else { format!("{stem}.{ending}") }))
+}
+
+/// This name, or with a number where one of a run's files has it: `clip.mp4`, `clip-2.mp4`, …
+pub(super) fn free(path: &Path) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = |number: u32| {
-        let stem = if number == 1 { stem.to_owned() } else { format!("{stem}-{number}") };
-        let ending = container.extension();
-        folder.join(if ending.is_empty() { stem } else { format!("{stem}.{ending}") })
+        let stem = if number == 1 { stem.to_string() } else { format!("{stem}-{number}") };
+        path.with_file_name(match path.extension() {
+            Some(ending) => format!("{stem}.{}", ending.to_string_lossy()),
+            None => stem,
+        })
     };
     let is_free = |video: &PathBuf| {
         [video.clone(), latents_of(video), sidecar_of(video), frames_of(video)]

@@ -1,7 +1,10 @@
 //! The large things in a recording: maps, orders, attention, rows, latents.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 use rusqlite::{ToSql, params};
+use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap};
 use tessera_kernels::order::Order;
 
@@ -18,6 +21,12 @@ pub struct NamedOrder {
     pub name: Option<String>,
     /// The token of the model's own sequence (text, then video in raster order) at each position.
     pub order: Order,
+}
+
+/// Counts of levels, a list a head.
+fn counted(bytes: &[u8], blocks: Blocks) -> Vec<Vec<u32>> {
+    let heads = blob::from_words(bytes);
+    heads.chunks(summary::levels(blocks)).map(<[u32]>::to_vec).collect()
 }
 
 impl Recording {
@@ -63,10 +72,7 @@ impl Recording {
         let Some(counts) = self.row(sql, params![map], |row| row.get::<_, Vec<u8>>(0))? else {
             return Ok(Held::NotCaptured);
         };
-        let counts: Vec<Vec<u32>> = blob::from_words(&counts)
-            .chunks(summary::levels(blocks))
-            .map(<[u32]>::to_vec)
-            .collect();
+        let counts = counted(&counts, blocks);
         let cells = rows * columns;
         let count = cells * counts.len();
         let sql = "SELECT thumbnails FROM maps WHERE id = ?1";
@@ -75,6 +81,15 @@ impl Recording {
             let thumbnails = thumbnails.chunks(cells).map(<[u8]>::to_vec).collect();
             Ok(Summary { rows, columns, thumbnails, counts })
         })
+    }
+
+    /// Of every map by its number: blocks of each head at each level, from 0 to the deepest.
+    pub fn counts(&self) -> Result<BTreeMap<u32, Vec<Vec<u32>>>> {
+        let blocks = self.meta().blocks();
+        let all = self.rows("SELECT id, counts FROM maps", params![], |row| {
+            Ok((row.get(0)?, counted(&row.get::<_, Vec<u8>>(1)?, blocks)))
+        })?;
+        Ok(all.into_iter().collect())
     }
 
     /// The token order of a head at a place; `None` where nothing was recorded.

@@ -107,8 +107,16 @@ fn frames(
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
     let painter = ui.painter().with_clip_rect(rect.expand(1.0));
     if let Some(texture) = store.lens.pictures.frames.as_ref().and_then(|all| all.at(f32::MAX)) {
-        let uv = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
-        painter.image(texture, rect, uv, Color32::WHITE);
+        // Each frame by itself: what is between them in the picture is no part of the clip.
+        let part = 1.0 / across;
+        for frame in 0..grid.frames {
+            let first = (frame * (grid.cols + 1)) as f32;
+            let (left, right) = (first * part, (first + grid.cols as f32) * part);
+            let uv = Rect::from_min_max(Pos2::new(left, 0.0), Pos2::new(right, 1.0));
+            let corner = rect.min + Vec2::new(first * side, 0.0);
+            let size = Vec2::new(grid.cols as f32, grid.rows as f32) * side;
+            painter.image(texture, Rect::from_min_size(corner, size), uv, Color32::WHITE);
+        }
     }
     let plane = grid.rows * grid.cols;
     let corner = |token: usize| {

@@ -167,11 +167,13 @@ fn sheet(recording: &Recording, subject: &Subject, look: Look) -> Result<Sheet, 
     for (layer, summary) in all.iter().enumerate() {
         let Some(summary) = summary else { continue };
         for (head, thumbnail) in summary.thumbnails.iter().take(heads).enumerate() {
+            // What is kept of too little for a step of sixteen is no nothing where no block is skipped.
+            let is_whole = summary.counts.get(head).is_some_and(|counts| counts[0] == 0);
+            let least = if is_whole { f32::MIN_POSITIVE } else { 0.0 };
             for (row, line) in thumbnail.chunks(columns).enumerate() {
                 let start = (layer * rows + row) * size[0] + head * columns;
                 for (pixel, cell) in pixels[start..].iter_mut().zip(line) {
-                    let amount = f32::from(*cell) / f32::from(FULL_CELL);
-                    *pixel = if *cell == 0 { palette::level(0) } else { palette::heat(amount) };
+                    *pixel = palette::kept((f32::from(*cell) / f32::from(FULL_CELL)).max(least));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! What the Lens is about: a recorded run, as far as it is small. What is large is read when somebody looks at it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tessera_pipeline::recording::{Call, Meta, Outcome, Place, Recording};
@@ -18,6 +19,8 @@ pub(crate) struct Subject {
     pub(crate) outcome: Outcome,
     /// `[steps, branches, layers]`, row-major.
     calls: Vec<Option<Call>>,
+    /// Of each map, blocks of each head at each level.
+    counts: BTreeMap<u32, Vec<Vec<u32>>>,
 }
 
 /// A head at a step: the part of the cursor that says which map is looked at, within the run.
@@ -83,7 +86,8 @@ impl Subject {
             }
         }
         let outcome = recording.outcome().map_err(|error| error.to_string())?;
-        Ok(Self { path: recording.path().into(), meta, outcome, calls })
+        let counts = recording.counts().map_err(|error| error.to_string())?;
+        Ok(Self { path: recording.path().into(), meta, outcome, calls, counts })
     }
 
     /// The file's own name.
@@ -131,12 +135,15 @@ impl Subject {
         }
     }
 
-    /// A head as it is spoken: "layer 12 head 3, 81 percent skipped".
+    /// A head as it is spoken: "layer 12 head 3, 81 percent skipped", or "22 percent exact, 78 percent pooled" where nothing is.
     pub(crate) fn spoken(&self, look: Look) -> String {
-        let what = match (self.call(look), self.measure(look, Measure::Density)) {
-            (Some(call), _) if call.mode == Mode::Dense => "dense".to_owned(),
-            (_, Some(density)) => format!("{:.0} percent skipped", (1.0 - density) * 100.0),
-            _ => "nothing recorded".to_owned(),
+        let what = match self.call(look) {
+            Some(call) if call.mode == Mode::Dense => "dense".to_owned(),
+            Some(call) => {
+                let counts = call.map.and_then(|map| self.counts.get(&map)?.get(look.head));
+                counts.map_or_else(|| "map not recorded".into(), |counts| kept_words(counts))
+            }
+            None => "nothing recorded".to_owned(),
         };
         format!("layer {} head {}, {what}", look.layer, look.head)
     }
@@ -145,6 +152,22 @@ impl Subject {
     pub(crate) fn is_named_so(path: &Path) -> bool {
         path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("recording"))
     }
+}
+
+/// How many of a map's blocks, counted by level from 0, are seen exactly, pooled or not at all.
+fn kept_words(counts: &[u32]) -> String {
+    let all = f64::from(counts.iter().sum::<u32>().max(1));
+    let (skipped, exact) = (counts.first().copied(), counts.get(1).copied());
+    let pooled: u32 = counts.iter().skip(2).sum();
+    let shares = [(exact, "exact"), (Some(pooled), "pooled"), (skipped, "skipped")];
+    let shares: Vec<String> = shares
+        .into_iter()
+        // Beside what is skipped alone, what is not needs no saying.
+        .filter(|(_, name)| pooled > 0 || *name == "skipped")
+        .filter_map(|(count, name)| Some((count.filter(|count| *count > 0)?, name)))
+        .map(|(count, name)| format!("{:.0} percent {name}", f64::from(count) / all * 100.0))
+        .collect();
+    if shares.is_empty() { "nothing skipped".into() } else { shares.join(", ") }
 }
 
 /// How a call was answered, for people.
@@ -157,5 +180,18 @@ pub(crate) fn mode_words(call: Option<&Call>) -> String {
             (Mode::Cached, Some(step)) => format!("map of step {} used again", step + 1),
             (Mode::Cached, None) => "map used again".into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blocks_at_level_0_are_skipped() {
+        assert_eq!(kept_words(&[81, 19, 0, 0]), "81 percent skipped");
+        assert_eq!(kept_words(&[0, 22, 8, 70]), "22 percent exact, 78 percent pooled");
+        assert_eq!(kept_words(&[5, 0, 10, 5]), "75 percent pooled, 25 percent skipped");
+        assert_eq!(kept_words(&[0, 4, 0, 0]), "nothing skipped");
     }
 }

@@ -96,7 +96,7 @@ impl Walk {
                 .map(|marks| marks.iter().filter(|mark| **mark > 1e-6).count() as f64 / count);
         }
         let raster =
-            is_mapped.then(|| Pixels::of(size, kept.iter().map(|kept| palette::heat(*kept))));
+            is_mapped.then(|| Pixels::of(size, kept.iter().map(|kept| palette::kept(*kept))));
         let video: Vec<usize> =
             queries.iter().filter(|token| **token >= 0).map(|token| *token as usize).collect();
         let [frames, height, width] = volume;

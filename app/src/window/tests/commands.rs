@@ -71,6 +71,6 @@ fn a_command_that_cannot_run_says_why() {
     let mut desk = Desk::new();
     desk.press(Modifiers::COMMAND, Key::Enter);
     let log = desk.window().store.log.lines();
-    assert!(log.iter().any(|line| line.text.contains("prompt is empty")), "{log:?}");
+    assert!(log.iter().any(|line| line.text.contains("Write what the clip shows")), "{log:?}");
     assert!(desk.sent().is_empty());
 }

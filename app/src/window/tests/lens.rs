@@ -95,7 +95,7 @@ fn detail_at(desk: &mut Desk, step: usize, layer: usize, head: usize) {
 #[test]
 fn a_dropped_recording_opens_and_its_first_head_is_spoken() {
     let desk = desk();
-    assert!(label(&desk, "Map, layer 0 head 0, ").contains("skipped"));
+    assert!(label(&desk, "Map, layer 0 head 0, ").contains("pooled"));
     assert!(label(&desk, "Timeline, step 1 of 3, layer 0: map made in this step").contains("ms"));
     assert!(desk.harness.query_all_by_label("small.recording").next().is_some());
 }
@@ -126,7 +126,7 @@ fn a_click_on_the_timeline_changes_the_map() {
     }
     let layers = desk.window().store.lens.subject().unwrap().meta.layers;
     detail_at(&mut desk, 2, layers - 1, 0);
-    assert!(label(&desk, &format!("Map, layer {} head 0", layers - 1)).contains("skipped"));
+    assert!(label(&desk, &format!("Map, layer {} head 0", layers - 1)).contains("pooled"));
 }
 
 #[test]

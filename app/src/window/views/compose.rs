@@ -198,6 +198,10 @@ fn foot(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         }
     });
     ui.horizontal_wrapped(|ui| match (refusal, store.planning.plan()) {
+        // A form that nobody has written in is not wrong.
+        (Some(why), _) if store.draft.text("prompt").is_empty() => {
+            parts::note(ui, ui.visuals().weak_text_color(), &why);
+        }
         (Some(why), _) => parts::note(ui, colors.warning, &why),
         (None, Some(plan)) => {
             let time = duration((plan.total_seconds() * 1000.0) as u64 * count);

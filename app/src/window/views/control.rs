@@ -73,13 +73,9 @@ fn control(
         Kind::Int { min, max, step } if max <= EXACT => {
             let first = if let Preset::Int(number) = row.default { number } else { min };
             let mut number = shown.and_then(Value::as_u64).unwrap_or(first);
-            let control = DragValue::new(&mut number)
-                .range(min..=max)
-                .speed(step as f64 * 0.1)
-                .suffix(suffix(row.unit))
-                .update_while_editing(false);
-            let control = ui
-                .add_sized(Vec2::new(ui.available_width(), ui.spacing().interact_size.y), control);
+            let suffix = suffix(row, number as f64);
+            let control = DragValue::new(&mut number).range(min..=max).speed(step as f64 * 0.1);
+            let control = place(ui, control.suffix(suffix));
             if control.changed() {
                 set(Some(number.into()));
             }
@@ -87,14 +83,12 @@ fn control(
         }
         Kind::Float { min, max } => {
             let mut number = shown.and_then(Value::as_f64).unwrap_or(min);
+            let suffix = suffix(row, number);
             let control = DragValue::new(&mut number)
                 .range(min..=max)
                 .speed((max - min).min(10.0) / 200.0)
-                .max_decimals(3)
-                .suffix(suffix(row.unit))
-                .update_while_editing(false);
-            let control = ui
-                .add_sized(Vec2::new(ui.available_width(), ui.spacing().interact_size.y), control);
+                .max_decimals(3);
+            let control = place(ui, control.suffix(suffix));
             if control.changed() {
                 set(Some(number.into()));
             }
@@ -149,8 +143,16 @@ fn written(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
-fn suffix(unit: &str) -> String {
-    if unit.is_empty() { String::new() } else { format!(" {unit}") }
+/// A number's control, as wide as there is room. What is typed counts when it is whole.
+fn place(ui: &mut Ui, control: DragValue<'_>) -> Response {
+    let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
+    ui.add_sized(size, control.update_while_editing(false))
+}
+
+/// The unit behind a number, if it has one.
+pub(super) fn suffix(row: &Setting, number: f64) -> String {
+    let unit = row.unit_of(number);
+    if unit.is_empty() { unit } else { format!(" {unit}") }
 }
 
 /// How the next seed is chosen.

@@ -16,7 +16,7 @@ use crate::window::past::{Thumb, Wish};
 use crate::window::store::Store;
 
 /// Width of a picture in the grid, at least.
-const TILE: f32 = 168.0;
+const TILE: f32 = 128.0;
 /// Height of a line.
 const LINE: f32 = 58.0;
 /// Frames of a strip shown in a second.

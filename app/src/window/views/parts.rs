@@ -54,31 +54,29 @@ pub(crate) fn named(response: &Response, name: &str) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name));
 }
 
-/// A bar with a name on its left and words on its right, spoken as "Denoise, step 3 of 20".
-pub(crate) fn bar(ui: &mut Ui, name: &str, words: &str, share: f32, fill: Color32) {
-    ui.horizontal(|ui| {
-        ui.label(name);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak(words));
+/// A name on the left and words on the right.
+pub(crate) fn line(ui: &mut Ui, name: &str, words: &str) {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = 0.0; // no higher than its text
+        ui.horizontal(|ui| {
+            ui.label(name);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak(words));
+        });
     });
-    let bar = ProgressBar::new(share).desired_height(6.0).fill(fill).corner_radius(3);
-    let response = ui.add(bar);
-    named(&response, &format!("{name}, {words}"));
+}
+
+/// A [`line`] with a thin bar below it, spoken as "Denoise, step 3 of 20".
+pub(crate) fn bar(ui: &mut Ui, name: &str, words: &str, share: f32, fill: Color32) {
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        line(ui, name, words);
+        let bar = ProgressBar::new(share).desired_height(4.0).fill(fill).corner_radius(2);
+        let response = ui.add(bar);
+        named(&response, &format!("{name}, {words}"));
+    });
 }
 
 /// A line that says what is wrong, or what to look at.
 pub(crate) fn note(ui: &mut Ui, color: impl Into<Color32>, text: &str) {
     ui.label(RichText::new(text).color(color).small());
-}
-
-/// 2304 as "2,304".
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -1,6 +1,6 @@
 //! What pressing Generate would do: time and peak memory by phase against what is free, files, warnings.
 
-use eframe::egui::{Align, Layout, RichText, Ui};
+use eframe::egui::{Align, CollapsingHeader, Layout, RichText, Ui};
 use tessera_pipeline::plan::Plan;
 
 use super::parts;
@@ -8,23 +8,26 @@ use crate::text::{bytes, duration};
 use crate::window::runs::phase_name;
 use crate::window::store::Store;
 
-/// Draws the plan of the form.
+/// Draws the plan of the form; folded away at first while a clip is made, which is then what one looks at.
 pub(crate) fn show(ui: &mut Ui, store: &Store) {
-    ui.horizontal(|ui| {
-        ui.heading("Next clip");
-        if store.planning.is_behind() {
-            ui.weak("planning…");
-        }
-    });
-    match (store.planning.plan(), store.planning.error()) {
-        (Some(plan), _) => draw(ui, store, plan),
-        (None, Some(error)) => {
-            ui.label(RichText::new(error).color(store.theme.colors.warning));
-        }
-        (None, None) => {
-            ui.weak("What it takes is worked out while you write.");
-        }
-    }
+    let is_busy = store.runs.running().is_some();
+    CollapsingHeader::new(RichText::new("Next clip").heading())
+        .id_salt(("next clip", is_busy))
+        .default_open(!is_busy)
+        .show_unindented(ui, |ui| {
+            match (store.planning.plan(), store.planning.error()) {
+                (Some(plan), _) => draw(ui, store, plan),
+                (None, Some(error)) => {
+                    ui.label(RichText::new(error).color(store.theme.colors.warning));
+                }
+                (None, None) => {
+                    ui.weak("What it takes is worked out while you write.");
+                }
+            }
+            if store.planning.is_behind() {
+                ui.weak("planning…");
+            }
+        });
 }
 
 fn draw(ui: &mut Ui, store: &Store, plan: &Plan) {

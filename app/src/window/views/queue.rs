@@ -45,6 +45,8 @@ fn line(ui: &mut Ui, item: &Waiting, (index, of): (usize, usize), actions: &mut 
     ui.horizontal(|ui| {
         ui.weak(format!("{}.", index + 1));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let spacing = ui.spacing().item_spacing;
+            ui.spacing_mut().item_spacing.x = 2.0;
             let buttons = [
                 ("×", "Remove", true, Action::Remove(id)),
                 ("Edit", "Edit", true, Action::Edit(id)),
@@ -57,6 +59,7 @@ fn line(ui: &mut Ui, item: &Waiting, (index, of): (usize, usize), actions: &mut 
                     actions.push(action);
                 }
             }
+            ui.spacing_mut().item_spacing = spacing;
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 let label = eframe::egui::Label::new(prompt.as_str()).truncate();
                 ui.add(label).on_hover_text(&item.request.prompt);

@@ -16,7 +16,6 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         ui.set_max_width(ui.available_width() - 4.0);
         if let Some(run) = store.shown_run() {
             draw(ui, store, run, actions);
-            ui.add_space(6.0);
             ui.separator();
         }
         planned::show(ui, store);
@@ -44,14 +43,17 @@ fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
     ui.add(Label::new(prompt).wrap()).on_hover_text(&run.request.prompt);
     ui.add_space(4.0);
     for progress in &run.phases {
-        let fill = if progress.is_over { colors.success } else { colors.accent };
-        parts::bar(
-            ui,
-            phase_name(progress.phase),
-            &words(run, progress),
-            progress.share(),
-            fill.into(),
-        );
+        let (name, words) = (phase_name(progress.phase), words(run, progress));
+        let fill = match run.state {
+            _ if progress.is_over => {
+                parts::line(ui, name, &words);
+                continue;
+            }
+            State::Failed(_) => colors.error,
+            State::Cancelled => colors.warning,
+            _ => colors.accent,
+        };
+        parts::bar(ui, name, &words, progress.share(), fill.into());
     }
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| match &run.state {
@@ -100,7 +102,7 @@ fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
     }
 }
 
-/// "step 3 of 20, 12 s left", or how long it took.
+/// "step 3 of 20, 12 s left", or how long it took, whether to its end or not.
 fn words(run: &Run, progress: &Progress) -> String {
     let counted = match progress.phase {
         Phase::Denoise => run.steps.map(|(done, of)| (done, of, "step")),
@@ -116,8 +118,9 @@ fn words(run: &Run, progress: &Progress) -> String {
         Some((done, of, noun)) => format!("{noun} {done} of {of}"),
         None => format!("{:.0} %", progress.share() * 100.0),
     };
-    match progress.eta_ms {
+    match progress.eta_ms.filter(|_| run.is_running()) {
         Some(left) => format!("{count}, {} left", duration(left)),
-        None => count,
+        None if run.is_running() => count,
+        None => format!("{count} in {}", duration(progress.elapsed_ms)),
     }
 }

@@ -2,6 +2,7 @@
 
 use eframe::egui::{DragValue, RichText, Ui, Vec2};
 use serde_json::Value;
+use tessera_pipeline::inspect::grouped;
 use tessera_pipeline::settings::{Kind, Section, setting};
 
 use super::{control, parts};
@@ -30,10 +31,12 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             };
             let given = store.draft.get(key).and_then(Value::as_u64);
             let mut number = given.unwrap_or_else(|| of_plan(key).map_or(min, u64::from));
+            let suffix =
+                if key == "frames" { control::suffix(row, number as f64) } else { String::new() };
             let field = DragValue::new(&mut number)
                 .range(min..=max)
                 .speed(step as f64 * 0.2)
-                .suffix(if key == "frames" { " frames" } else { "" })
+                .suffix(suffix)
                 .update_while_editing(false);
             let width = if key == "frames" { 96.0 } else { 66.0 };
             let field = ui.add_sized(Vec2::new(width, ui.spacing().interact_size.y), field);
@@ -76,7 +79,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
                 plan.grid.frames,
                 plan.grid.rows,
                 plan.grid.cols,
-                parts::grouped(plan.tokens)
+                grouped(plan.tokens as u64)
             );
             let help = "Tokens are latent frames × rows × columns. Attention divides them into blocks of 128 queries by 64 keys; any size runs, padding only wastes a little of the last block.";
             ui.label(RichText::new(text).small().weak()).on_hover_text(help);
