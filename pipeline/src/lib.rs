@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod export;
 pub mod files;
+pub mod gaze;
 pub mod history;
 pub mod inspect;
 pub mod latents;

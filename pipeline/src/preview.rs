@@ -6,10 +6,12 @@
 //! only read, so a clip is the same in every bit whether somebody watches or not.
 
 mod projection;
+mod recorded;
 
 use std::sync::Arc;
 
 pub use projection::Projection;
+pub use recorded::recorded;
 
 use crate::events::JobId;
 

@@ -15,7 +15,7 @@ use super::commands::{Command, Menu};
 use super::cursor::Cursor;
 use super::keys;
 use super::layout::{self, Pane, Panes};
-use super::lens::Reader;
+use super::lens::{Reader, brush};
 use super::log::Level;
 use super::prefs::Remembered;
 use super::runs::State;
@@ -42,6 +42,8 @@ pub(crate) struct Window {
     pub(crate) workers: Workers,
     /// Reads recordings.
     reader: Reader,
+    /// Reads what the brush asks for.
+    brush: brush::Desk,
     dial: Dial,
     toasts: Toasts,
     /// Where to remember things; `None` remembers nothing.
@@ -83,6 +85,7 @@ impl Window {
             archive: Archive::open(folder.clone(), ctx)?,
             workers: Workers::start(ctx)?,
             reader: Reader::start(ctx)?,
+            brush: brush::Desk::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,
@@ -292,6 +295,18 @@ impl Window {
             self.reader.ask(ask);
         }
         store.lens.tick(ctx, cursor);
+        for told in self.brush.told() {
+            if let Err(error) = store.lens.take_brush(ctx, told) {
+                store.log.say(Level::Error, error);
+            }
+        }
+        if let Some(ask) = store.lens.ask_brush(cursor) {
+            self.brush.ask(ask);
+        }
+        let is_shown = layout::is_shown(store.layout.as_ref(), Pane::Lens);
+        if let Some(frame) = store.lens.play(ctx, cursor, is_shown) {
+            store.trail.go(Cursor { frame, ..cursor });
+        }
     }
 
     /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.

@@ -127,16 +127,23 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         Command::OpenRecording => window.workers.pick(Pick::Recording),
         Command::ScanModels => scan(window),
         Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
-        Command::PlayPause => store.player.is_playing = !store.player.is_playing,
+        Command::PlayPause => {
+            let player = store.playing();
+            player.is_playing = !player.is_playing;
+        }
         Command::FrameBack | Command::FrameForward => {
             let by = if command == Command::FrameBack { -1 } else { 1 };
-            store.player.is_playing = false;
-            store.player.seek(store.player.frame() as isize + by);
+            let player = store.playing();
+            player.is_playing = false;
+            player.seek(player.frame() as isize + by);
         }
-        Command::FirstFrame => store.player.seek(0),
-        Command::Loop => store.player.repeats = !store.player.repeats,
-        Command::Slower => store.player.change_speed(-1),
-        Command::Faster => store.player.change_speed(1),
+        Command::FirstFrame => store.playing().seek(0),
+        Command::Loop => {
+            let player = store.playing();
+            player.repeats = !player.repeats;
+        }
+        Command::Slower => store.playing().change_speed(-1),
+        Command::Faster => store.playing().change_speed(1),
         Command::CopyPath => {
             if let Some(path) = store.shown_video() {
                 ctx.copy_text(path.display().to_string());

@@ -454,7 +454,8 @@ impl Command {
                 unless(store.runs.running().is_some() || store.queue.is_held, "Nothing is running.")
             }
             Self::PlayPause | Self::FrameBack | Self::FrameForward | Self::FirstFrame => {
-                unless(store.player.film().is_some(), "There is no clip on the screen.")
+                let has_film = store.player.film().is_some() || store.is_brushing();
+                unless(has_film, "There is no clip on the screen.")
             }
             Self::CopyPath | Self::OpenFolder | Self::SaveAs => {
                 unless(store.shown_video().is_some(), "There is no finished clip on the screen.")

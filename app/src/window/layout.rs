@@ -94,6 +94,14 @@ pub(crate) fn reveal(tree: Option<&mut Tree<Pane>>, pane: Pane) {
     tree.make_active(|_, tile| matches!(tile, Tile::Pane(other) if *other == pane));
 }
 
+/// Whether a pane can be seen: no other tab lies over it.
+pub(crate) fn is_shown(tree: Option<&Tree<Pane>>, pane: Pane) -> bool {
+    let is_active = |tree: &Tree<Pane>| {
+        tree.tiles.find_pane(&pane).is_some_and(|tile| tree.active_tiles().contains(&tile))
+    };
+    tree.is_some_and(is_active)
+}
+
 /// How the tree draws itself, and what is in its panes.
 pub(crate) struct Panes<'a> {
     /// What the views read.

@@ -30,6 +30,8 @@ pub(crate) enum Source {
     Preview { job: JobId, step: u64 },
     /// The finished clip.
     Clip { job: JobId },
+    /// Frames of a recorded run; the number tells them from others.
+    Recorded { serial: u64 },
 }
 
 impl Film {
@@ -82,6 +84,11 @@ impl Default for Player {
 }
 
 impl Player {
+    /// One that waits to be played.
+    pub(crate) fn held() -> Self {
+        Self { is_playing: false, ..Self::default() }
+    }
+
     /// Puts a film on the screen, or clears it. Where it stands stays the same share of the whole, so that the previews of one
     /// run and its clip go on from one to the next.
     pub(crate) fn show(&mut self, film: Option<Film>) {

@@ -10,7 +10,7 @@ use super::cursor::Trail;
 use super::draft::Draft;
 use super::keys::Keymap;
 use super::layout::{self, Pane};
-use super::lens::Lens;
+use super::lens::{Face, Lens};
 use super::log::{Level, Log};
 use super::models::Model;
 use super::past::Past;
@@ -148,6 +148,19 @@ impl Store {
             return None; // the plan of these settings is on its way; the engine plans for itself
         }
         self.planning.error().map(ToOwned::to_owned)
+    }
+
+    /// The player that the keys work: the Lens's frames where those can be seen and no clip is on a screen beside them.
+    pub(crate) fn playing(&mut self) -> &mut Player {
+        if self.is_brushing() { &mut self.lens.brush.player } else { &mut self.player }
+    }
+
+    /// Whether the keys of the player work the frames of the Lens.
+    pub(crate) fn is_brushing(&self) -> bool {
+        let sees = |pane| layout::is_shown(self.layout.as_ref(), pane);
+        let has_clip = self.player.film().is_some() && sees(Pane::Screen);
+        let has_frames = self.lens.face == Face::Brush && self.lens.brush.player.film().is_some();
+        has_frames && sees(Pane::Lens) && !has_clip
     }
 
     /// Puts on the screen what belongs to the run that everyone looks at; says which clip has to be decoded for it.

@@ -3,6 +3,7 @@
 //! [`Desk`] has the window in a harness and the other ends of the engine's channels. Nothing here needs a display, a graphics
 //! device or a model, except for `pictures`, which says loudly when it cannot draw.
 
+mod brush;
 mod commands;
 mod faults;
 mod frame;

@@ -201,7 +201,9 @@ impl Say {
 impl Errand {
     fn run(self) -> Option<Reply> {
         match self {
-            Self::Film { job, path, fps } => Some(Reply::Film(film(job, &path, fps))),
+            Self::Film { job, path, fps } => {
+                Some(Reply::Film(film(Source::Clip { job }, &path, fps)))
+            }
             Self::Clip(path) => Some(clip(path)),
             Self::Models(added) => Some(Reply::Models(models::find(&added))),
             Self::Settings(path) => {
@@ -252,7 +254,7 @@ fn clip(path: PathBuf) -> Reply {
 }
 
 /// All frames of a video.
-fn film(job: JobId, path: &Path, fps: f64) -> Result<Film, String> {
+pub(crate) fn film(source: Source, path: &Path, fps: f64) -> Result<Film, String> {
     let decoder = Decoder::open(path).map_err(|error| error.to_string())?;
     let (width, height) = decoder.size();
     let size = [width as usize, height as usize];
@@ -265,7 +267,7 @@ fn film(job: JobId, path: &Path, fps: f64) -> Result<Film, String> {
         }
         frames.push(frame.rgb.into());
     }
-    Ok(Film { source: Source::Clip { job }, size, frames, fps })
+    Ok(Film { source, size, frames, fps })
 }
 
 /// Opens a folder with what the system opens folders with.

@@ -18,7 +18,7 @@ mod choice;
 mod contents;
 mod files;
 mod pictures;
-mod projection;
+pub(crate) mod projection;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ const SWEEPS: usize = 30;
 
 /// A map from a latent's channels to a colour.
 #[derive(Debug, Clone)]
-pub(super) struct Projection {
+pub(crate) struct Projection {
     mean: Vec<f64>,
     /// Directions, each divided by four of its deviations.
     axes: [Vec<f64>; 3],
@@ -21,7 +21,7 @@ pub(super) struct Projection {
 
 impl Projection {
     /// The projection that suits a clip `[1, C, T, h, w]`.
-    pub(super) fn of(clip: &Tensor) -> Result<Self> {
+    pub(crate) fn of(clip: &Tensor) -> Result<Self> {
         let (_, channels, frames, rows, columns) = clip.dims5()?;
         let places = (frames * rows * columns).max(1) as f64;
         let clip: Vec<Vec<f32>> = clip.reshape((channels, frames * rows * columns))?.to_vec2()?;
@@ -46,7 +46,7 @@ impl Projection {
     }
 
     /// The colour of every place of a clip `[1, C, T, h, w]`.
-    pub(super) fn rgb(&self, clip: &[f32]) -> Vec<[u8; 3]> {
+    pub(crate) fn rgb(&self, clip: &[f32]) -> Vec<[u8; 3]> {
         let places = clip.len() / self.mean.len().max(1);
         let colour = |place: usize| {
             let shown = |axis: &Vec<f64>| -> u8 {

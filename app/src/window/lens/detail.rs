@@ -29,6 +29,8 @@ pub(crate) struct Detail {
     pub(crate) queries: Vec<i64>,
     /// Of the keys.
     pub(crate) keys: Vec<i64>,
+    /// The place among the queries of each token of the video.
+    pub(crate) places: Vec<u32>,
     /// What the order is called.
     pub(crate) order: Option<String>,
     /// The order itself, to look at.
@@ -122,6 +124,7 @@ impl Detail {
             before,
             attention,
             scores,
+            places: places(&queries),
             queries,
             keys,
             order,
@@ -130,6 +133,18 @@ impl Detail {
             changes,
         })
     }
+}
+
+/// Where each token of the video stands in an order.
+fn places(order: &[i64]) -> Vec<u32> {
+    let count = order.iter().filter(|token| **token >= 0).count();
+    let mut places = vec![0; count];
+    for (place, token) in order.iter().enumerate() {
+        if let Some(at) = usize::try_from(*token).ok().and_then(|token| places.get_mut(token)) {
+            *at = place as u32;
+        }
+    }
+    places
 }
 
 fn words(error: impl std::fmt::Display) -> String {

@@ -6,10 +6,10 @@ use eframe::egui::{Color32, RichText, Sense, Ui, Vec2};
 use tessera_pipeline::palette;
 use tessera_pipeline::recording::Held;
 
-use super::Wish;
 use super::detail::Detail;
 use super::plate::{self, Plate};
 use super::subject::Subject;
+use super::{Wish, brush};
 use crate::window::action::Action;
 use crate::window::store::Store;
 
@@ -64,9 +64,21 @@ pub(super) fn show(
         text
     };
     let what = if shows_changes { "Changes of the map" } else { "Map" };
-    let plate = of(subject, detail, format!("{what}, {}", subject.spoken(detail.look)), &words);
+    let rows = brushed(store, subject, detail);
+    let mut name = format!("{what}, {}", subject.spoken(detail.look));
+    if let [first, ..] = rows.as_slice() {
+        let more = if rows.len() > 1 { " and others" } else { "" };
+        let _ = write!(name, ", query block {first}{more} chosen by the brush"); // writing to a String cannot fail
+    }
+    let plate = of(subject, detail, name, &words);
     let picture = if shows_changes { &lens.pictures.changes } else { &lens.pictures.map };
-    plate::show(ui, "map", &Plate { picture: picture.as_ref(), ..plate });
+    plate::show(ui, "map", &Plate { picture: picture.as_ref(), rows, ..plate });
+}
+
+/// The query blocks of the tokens that the brush chose.
+pub(super) fn brushed(store: &Store, subject: &Subject, detail: &Detail) -> Vec<usize> {
+    let tokens = store.lens.brush.tokens(subject, store.trail.now());
+    brush::rows(subject, detail, &tokens)
 }
 
 /// What plates of a head have in common.
@@ -84,6 +96,7 @@ pub(super) fn of<'a>(
         sides: [blocks.query_block, blocks.key_block],
         tokens: subject.meta.tokens(),
         lines: lines(subject, detail.order.as_deref()),
+        rows: Vec::new(),
         linked: Vec::new(),
         words,
     }

@@ -7,6 +7,7 @@
 //! [`Subject`] is what is small and held for the whole run, [`Detail`] what is large of the one head that is looked at. The reader
 //! reads and paints; here pixels become textures when they come, and views draw them.
 
+pub(crate) mod brush;
 mod detail;
 mod heads;
 mod map;
@@ -28,6 +29,7 @@ use tessera_pipeline::palette;
 use tessera_pipeline::recording::Held;
 use tessera_pipeline::sparsity::Mode;
 
+pub(crate) use brush::Brush;
 use detail::{Detail, Scores};
 use pixels::{Picture, Pixels};
 pub(crate) use reader::{Ask, Found, Reader};
@@ -48,6 +50,8 @@ pub(crate) enum Face {
     Scores,
     /// The order of its tokens.
     Order,
+    /// Where query tokens look.
+    Brush,
 }
 
 /// What heads are sorted by.
@@ -83,6 +87,8 @@ pub(crate) enum Wish {
     Sort(Sort),
     /// Show this in the cells.
     Cell(Cell),
+    /// Do this with the query brush.
+    Brush(brush::Wish),
 }
 
 /// Textures of what is shown.
@@ -119,6 +125,8 @@ pub(crate) struct Lens {
     pub(crate) cell: Cell,
     /// The bundled recordings that were found.
     pub(crate) examples: Vec<PathBuf>,
+    /// The query brush.
+    pub(crate) brush: Brush,
     uploads: u64,
 }
 
@@ -153,6 +161,7 @@ impl Lens {
             Wish::Changes(changes) => self.changes = changes,
             Wish::Sort(sort) => self.sort = sort,
             Wish::Cell(cell) => self.cell = cell,
+            Wish::Brush(wish) => self.brush.apply(wish),
         }
     }
 
@@ -166,6 +175,26 @@ impl Lens {
         (self.asked.as_ref() != Some(&ask)).then(|| self.asked.insert(ask).clone())
     }
 
+    /// What the desk of the brush is to be asked while the brush is on show, when that is something new.
+    pub(crate) fn ask_brush(&mut self, cursor: Cursor) -> Option<brush::Ask> {
+        let subject = self.subject.as_deref().filter(|_| self.face == Face::Brush)?;
+        let (look, tokens) = (subject.look(cursor), self.brush.tokens(subject, cursor));
+        let (path, revision) = self.wanted.clone()?;
+        self.brush.ask(brush::Ask { path, revision, look, tokens })
+    }
+
+    /// Takes in what the desk of the brush found; the error is for people.
+    pub(crate) fn take_brush(&mut self, ctx: &Context, told: brush::Told) -> Result<(), String> {
+        let Some(subject) = self.subject.clone() else { return Ok(()) };
+        self.brush.take(ctx, &subject.path, told)
+    }
+
+    /// Moves the frames of the brush on while it `is_shown`; answers with the frame for the cursor when it is another one.
+    pub(crate) fn play(&mut self, ctx: &Context, cursor: Cursor, is_shown: bool) -> Option<usize> {
+        let is_on = is_shown && self.subject.is_some() && self.face == Face::Brush;
+        if is_on { self.brush.tick(ctx, cursor) } else { None }
+    }
+
     /// Takes in what the reader found; the error is for people.
     pub(crate) fn take(&mut self, ctx: &Context, found: Found) -> Result<(), String> {
         match found {
@@ -173,6 +202,7 @@ impl Lens {
                 let is_same = self.subject().is_some_and(|old| old.path == subject.path);
                 if !is_same {
                     (self.detail, self.pictures) = (None, Pictures::default());
+                    self.brush.clear();
                 }
                 (self.subject, self.timeline_of) = (Some(subject), None);
             }

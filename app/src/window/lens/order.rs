@@ -44,8 +44,12 @@ pub(super) fn show(ui: &mut Ui, store: &Store, subject: &Subject, detail: &Detai
     let mut of_order = ui.new_child(UiBuilder::new().max_rect(right).id_salt("of order"));
     of_order.small("In the head's order");
     let plate = map::of(subject, detail, format!("Map in order {name}"), &words);
-    let pointed =
-        plate::show(&mut of_order, "permuted", &Plate { picture: pictures.map.as_ref(), ..plate });
+    let rows = map::brushed(store, subject, detail);
+    let pointed = plate::show(
+        &mut of_order,
+        "permuted",
+        &Plate { picture: pictures.map.as_ref(), rows, ..plate },
+    );
     let left = Rect::from_min_size(space.min, half);
     let mut of_raster = ui.new_child(UiBuilder::new().max_rect(left).id_salt("of raster"));
     of_raster.small("As it would lie in the raster");

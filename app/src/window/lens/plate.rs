@@ -30,6 +30,8 @@ pub(super) struct Plate<'a> {
     pub(super) tokens: usize,
     /// Tokens between lines, the more important first: frames, then rows.
     pub(super) lines: Vec<usize>,
+    /// Query blocks of the tokens that the brush chose.
+    pub(super) rows: Vec<usize>,
     /// A block that another view points at.
     pub(super) linked: Vec<(usize, usize)>,
     /// Of a cell (row, column): what it is, in a few lines.
@@ -95,6 +97,12 @@ pub(super) fn show(ui: &mut Ui, salt: &str, plate: &Plate<'_>) -> Option<(usize,
     let strong = ui.visuals().strong_text_color();
     for linked in &plate.linked {
         painter.rect_stroke(cell(*linked), 0.0, Stroke::new(1.0, strong), StrokeKind::Outside);
+    }
+    for row in &plate.rows {
+        let line = cell((*row, 0)).union(cell((*row, plate.blocks[1].saturating_sub(1))));
+        let ink = ui.visuals().selection.stroke.color;
+        painter.rect_stroke(line, 0.0, Stroke::new(3.0, Color32::BLACK), StrokeKind::Middle);
+        painter.rect_stroke(line, 0.0, Stroke::new(1.5, ink), StrokeKind::Middle);
     }
     let pointed = under.or(sight.chosen.filter(|_| response.has_focus()));
     if let Some(pointed) = pointed {

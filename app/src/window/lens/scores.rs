@@ -39,7 +39,8 @@ pub(super) fn show(ui: &mut Ui, store: &Store, subject: &Subject, detail: &Detai
     };
     let plate =
         map::of(subject, detail, format!("{name}, {}", subject.spoken(detail.look)), &words);
-    plate::show(ui, "scores", &Plate { picture, ..plate });
+    let rows = map::brushed(store, subject, detail);
+    plate::show(ui, "scores", &Plate { picture, rows, ..plate });
 }
 
 /// Bars in the colours of the levels, and where they part.

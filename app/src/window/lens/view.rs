@@ -4,12 +4,20 @@ use eframe::egui::{Align, Button, DragValue, Frame, Layout, Margin, Panel, RichT
 use tessera_pipeline::recording::Outcome;
 
 use super::subject::{Look, Subject};
-use super::{Face, Wish, heads, map, order, scores, timeline};
+use super::{Face, Wish, brush, heads, map, order, scores, timeline};
 use crate::window::action::Action;
 use crate::window::commands::Command;
 use crate::window::cursor::Cursor;
 use crate::window::store::Store;
 use crate::window::views::parts;
+
+/// The large pictures of a head, as they are called.
+const FACES: [(Face, &str); 4] = [
+    (Face::Map, "Level map"),
+    (Face::Scores, "Attention"),
+    (Face::Order, "Order"),
+    (Face::Brush, "Query brush"),
+];
 
 /// Draws it.
 pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
@@ -127,9 +135,7 @@ fn head(ui: &mut Ui, store: &Store, subject: &Subject, look: Look, actions: &mut
 fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>) {
     let lens = &store.lens;
     ui.horizontal(|ui| {
-        for (face, name) in
-            [(Face::Map, "Level map"), (Face::Scores, "Attention"), (Face::Order, "Order")]
-        {
+        for (face, name) in FACES {
             if ui.selectable_label(lens.face == face, name).clicked() {
                 actions.push(Action::Lens(Wish::Face(face)));
             }
@@ -145,6 +151,7 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
         return;
     };
     match lens.face {
+        Face::Brush => brush::view::show(ui, store, subject, actions),
         Face::Map => map::show(ui, store, subject, detail, actions),
         Face::Scores => scores::show(ui, store, subject, detail),
         Face::Order => order::show(ui, store, subject, detail),

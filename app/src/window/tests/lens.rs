@@ -49,7 +49,7 @@ pub(super) fn recording() -> &'static Path {
 }
 
 /// A window with it open.
-fn desk() -> Desk {
+pub(super) fn desk() -> Desk {
     open(Desk::new())
 }
 
@@ -76,11 +76,11 @@ fn open(mut desk: Desk) -> Desk {
     desk
 }
 
-fn is_named(node: &AccessKitNode<'_>, start: &str) -> bool {
+pub(super) fn is_named(node: &AccessKitNode<'_>, start: &str) -> bool {
     node.label().is_some_and(|label| label.starts_with(start))
 }
 
-fn label(desk: &Desk, start: &str) -> String {
+pub(super) fn label(desk: &Desk, start: &str) -> String {
     let node = desk.harness.get_by(|node| is_named(node, start));
     node.accesskit_node().label().unwrap_or_default()
 }

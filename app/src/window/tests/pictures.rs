@@ -9,6 +9,7 @@ use eframe::egui::{Key, Modifiers, Vec2};
 use egui_kittest::Harness;
 use tessera_pipeline::error::FailureKind;
 use tessera_pipeline::events::{EventKind, JobId, Phase};
+use tessera_pipeline::gaze::Reading;
 use tessera_pipeline::preview::Preview;
 
 use super::{Desk, open};
@@ -174,6 +175,16 @@ fn the_lens_is_drawn() {
             desk.harness.run_steps(3);
             look(&mut desk, &name(if face == Face::Scores { "scores" } else { "order" }));
         }
+        super::brush::brushed(&mut desk, [3, 9, 8]);
+        look(&mut desk, &name("brush"));
+        for reading in [Reading::Kept, Reading::Missed] {
+            desk.harness.state_mut().store.lens.brush.reading = reading;
+            desk.harness.run_steps(3);
+            look(&mut desk, &name(&format!("brush-{}", reading.name())));
+        }
+        desk.harness.state_mut().store.lens.face = Face::Map;
+        desk.harness.run_steps(3);
+        look(&mut desk, &name("map-brushed"));
         let lens = &mut desk.harness.state_mut().store.lens;
         (lens.face, lens.changes) = (Face::Map, true);
         (lens.sort, lens.cell) = (Sort::By(Measure::Density), Cell::Number(Measure::Density));

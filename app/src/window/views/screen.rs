@@ -49,6 +49,7 @@ fn picture(ui: &mut Ui, store: &Store, area: Rect, film: &Film, run: Option<&Run
             format!("Preview after step {} of {of}", step + 1)
         }
         Source::Clip { .. } => "Finished clip".into(),
+        Source::Recorded { .. } => "Recorded run".into(),
     };
     let words = format!("{what}, frame {frame} of {}", film.frames.len());
     let response = ui.interact(shown, ui.scope_id().with("picture"), Sense::HOVER);

@@ -1,0 +1,136 @@
+//! The query brush as a face of the Lens: which part of the mass, how much of it, and the stage.
+
+use eframe::egui::{Align, Layout, RichText, Ui};
+use tessera_pipeline::gaze::{Grain, Reading};
+use tessera_pipeline::recording::Held;
+
+use super::reel::Under;
+use super::stage::{self, Stage};
+use super::{Seen, Token, Wish};
+use crate::text::plural;
+use crate::window::action::Action;
+use crate::window::lens;
+use crate::window::lens::map;
+use crate::window::lens::subject::Subject;
+use crate::window::store::Store;
+
+/// Draws it.
+pub(crate) fn show(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>) {
+    let brush = &store.lens.brush;
+    let now = store.trail.now();
+    let tokens = brush.tokens(subject, now);
+    let seen = match brush.seen() {
+        Held::Here(seen) if !tokens.is_empty() => Some(seen),
+        _ => None,
+    };
+    ui.horizontal(|ui| {
+        for reading in Reading::ALL {
+            let label = ui.selectable_label(brush.reading == reading, called(reading));
+            if label.on_hover_text(explained(reading)).clicked() {
+                actions.push(Action::Lens(lens::Wish::Brush(Wish::Reading(reading))));
+            }
+        }
+        if let Some(seen) = seen {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let kept = format!("the map keeps {:.0} %", seen.kept_share * 100.0);
+                ui.label(format!("{}: {kept}", plural(seen.tokens.len() as u64, "query token")));
+            });
+        }
+    });
+    let under = brush.frames.as_ref().map(|frames| &frames.under);
+    ui.label(RichText::new(about(subject, seen, &tokens, under)).small().weak());
+    match brush.seen() {
+        Held::Dropped if !tokens.is_empty() => map::missing(ui, "attention", true),
+        Held::NotCaptured if !tokens.is_empty() && !brush.is_behind(&tokens) => {
+            map::missing(ui, "attention", false);
+        }
+        _ => {}
+    }
+    let index = Reading::ALL.iter().position(|reading| *reading == brush.reading).unwrap_or(0);
+    let stage = Stage {
+        spoken: spoken(subject, seen, &tokens, brush.reading),
+        heat: seen.map(|seen| (&seen.textures[index], seen.tiles)),
+        of_frames: seen.map_or(&[], |seen| seen.of_frames[index].as_slice()),
+        tokens: &tokens,
+        paints: true,
+    };
+    stage::show(ui, store, subject, &stage, actions);
+}
+
+fn called(reading: Reading) -> &'static str {
+    match reading {
+        Reading::Truth => "Dense truth",
+        Reading::Kept => "Kept",
+        Reading::Missed => "Missed",
+    }
+}
+
+fn explained(reading: Reading) -> &'static str {
+    match reading {
+        Reading::Truth => "Where dense attention looks from the chosen tokens.",
+        Reading::Kept => {
+            "The part of it in blocks that the map sees finer than its floor, or at all where the floor is skipping."
+        }
+        Reading::Missed => "The part of it that the map skips, or sees only as the floor's mean.",
+    }
+}
+
+/// What is to be known about the picture.
+fn about(
+    subject: &Subject,
+    seen: Option<&Seen>,
+    tokens: &[Token],
+    under: Option<&Under>,
+) -> String {
+    let under = match under {
+        Some(Under::Clip(path)) => {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            format!("On {name}.")
+        }
+        Some(Under::Predicted(step)) => {
+            format!("On what step {} was heading for, from the recorded latents.", step + 1)
+        }
+        Some(Under::Nothing) => {
+            "On empty frames: the run's clip is not beside the recording, and no latents are in it."
+                .into()
+        }
+        None => String::new(),
+    };
+    if tokens.is_empty() {
+        return format!(
+            "Click or paint on the picture to choose query tokens; arrow keys move one. {under}"
+        );
+    }
+    let grain = match seen.map(|seen| seen.grain) {
+        Some(Grain::Blocks) => format!(
+            "Block resolution: a row of the map, its mass spread over the {} tokens of each key block. Log scale. ",
+            subject.meta.blocks().key_block
+        ),
+        Some(Grain::Tokens) => "Token resolution, exact. Log scale. ".into(),
+        None => String::new(),
+    };
+    format!("{grain}{under}")
+}
+
+/// The picture in words, after its frame.
+fn spoken(subject: &Subject, seen: Option<&Seen>, tokens: &[Token], reading: Reading) -> String {
+    let grid = subject.meta.grid;
+    let chosen = match tokens {
+        [] => return "no query token chosen".into(),
+        [[frame, row, column]] => format!(
+            "query token latent frame {} of {}, row {row}, column {column}",
+            frame + 1,
+            grid.frames
+        ),
+        several => plural(several.len() as u64, "query token"),
+    };
+    match seen {
+        Some(seen) => format!(
+            "{chosen}, {}, the map of {} keeps {:.0} percent",
+            called(reading).to_lowercase(),
+            format_args!("layer {} head {}", seen.look.layer, seen.look.head),
+            seen.kept_share * 100.0
+        ),
+        None => chosen,
+    }
+}
