@@ -27,6 +27,7 @@ pub fn command() -> Command {
         .subcommand(generate())
         .subcommand(resume_command())
         .subcommand(inspect())
+        .subcommand(crate::history::command())
         .subcommand(doctor())
         .subcommand(crate::calibrate::command())
         .subcommand(methods::command())
@@ -120,8 +121,19 @@ fn doctor() -> Command {
         .arg(json())
 }
 
-fn json() -> Arg {
+/// JSON in place of text.
+pub(crate) fn json() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("Prints JSON instead of text")
+}
+
+/// The recording that a command is about.
+pub(crate) fn recording() -> Arg {
+    Arg::new("recording")
+        .value_name("RECORDING")
+        .required(true)
+        .help("A file that `tessera generate … --record FILE` made")
+        .value_parser(clap::value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::FilePath)
 }
 
 /// Width and height in one flag.

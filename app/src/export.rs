@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use tessera_pipeline::export::{Format, What, export};
 use tessera_pipeline::recording::Recording;
 
+use crate::cli;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::interrupt::Interrupt;
@@ -31,14 +32,7 @@ pub(crate) fn command() -> Command {
              --capture-rows). Paths of what was written are printed.",
         )
         .after_help(Exit::table())
-        .arg(
-            Arg::new("recording")
-                .value_name("RECORDING")
-                .required(true)
-                .help("A file that `tessera generate … --record FILE` made")
-                .value_parser(value_parser!(PathBuf))
-                .value_hint(ValueHint::FilePath),
-        )
+        .arg(cli::recording())
         .arg(
             Arg::new("to")
                 .long("to")

@@ -1,7 +1,7 @@
 //! The window and the command line; all they change goes through pipeline's commands, all they show comes from pipeline's events.
 //!
 //! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
-//! may be typed, `generate`, `resume`, `inspect`, `doctor` and `table` are the subcommands, `session` runs jobs on the
+//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor` and `table` are the subcommands, `session` runs jobs on the
 //! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns. `window` is the window.
 //!
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
@@ -14,6 +14,7 @@ pub mod exit;
 mod export;
 mod failure;
 mod generate;
+mod history;
 mod inspect;
 mod interrupt;
 mod jsonl;
@@ -64,6 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("resume", matches)) => resume::run(matches),
         Some(("inspect", matches)) => inspect::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
+        Some(("history", matches)) => history::run(matches),
         Some(("calibrate", matches)) => calibrate::run(matches),
         Some(("methods", matches)) => methods::run(matches),
         Some(("export", matches)) => export::run(matches),

@@ -34,14 +34,7 @@ pub(crate) fn command() -> Command {
              its maps are fresh. Record with --record-latents f32; the model must be the recorded one.",
         )
         .after_help(Exit::table())
-        .arg(
-            Arg::new("recording")
-                .value_name("RECORDING")
-                .required(true)
-                .help("A file that `tessera generate … --record FILE` made")
-                .value_parser(value_parser!(PathBuf))
-                .value_hint(ValueHint::FilePath),
-        )
+        .arg(cli::recording())
         .arg(
             Arg::new("step")
                 .long("step")

@@ -1,8 +1,8 @@
 //! The engine: a named thread that owns the device and the models, told by [`Command`]s, telling by [`Event`]s.
 //!
 //! Both channels are bounded. Commands are read between jobs, and during a job whenever it ticks (between transformer blocks,
-//! VAE frame groups, text-encoder layers and tensors while loading): a `Cancel` acts there, all else waits its turn. A panic in
-//! a job becomes its `Failed` event; the thread drops what it held and goes on.
+//! VAE frame groups, text-encoder layers and tensors while loading): a `Cancel` acts there, a `Pause` before the next step or
+//! frame group, all else waits its turn. A panic in a job becomes its `Failed` event; the thread drops what it held and goes on.
 
 mod inbox;
 mod job;
@@ -126,6 +126,7 @@ fn work(mut inbox: Inbox, outbox: &Outbox, mut studio: Studio) {
                 });
             }
             Command::Cancel { job } => tell_cancelled(&outbox.0, job, inbox.was_waiting(job)),
+            Command::Pause { .. } | Command::Continue { .. } => {} // of a job that has ended
             Command::Shutdown => break,
         }
         for job in inbox.take_cancelled() {
@@ -152,6 +153,7 @@ fn attend(
     studio: &mut Studio,
     run: impl FnOnce(&mut Studio, &mut Job<'_>) -> Result<crate::receipt::Receipt>,
 ) {
+    inbox.begin();
     let mut job = Job::new(id, inbox, outbox);
     let outcome = catch_unwind(AssertUnwindSafe(|| run(studio, &mut job)));
     let outcome = outcome.unwrap_or_else(|panic| {

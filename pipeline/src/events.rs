@@ -47,6 +47,17 @@ pub enum Command {
         /// Which job.
         job: JobId,
     },
+    /// Let the running job rest at its next step or group of frames: the device is idle, everything stays in memory. Of a job that
+    /// waits or has ended it says nothing. The job answers with [`EventKind::Paused`]; it can be cancelled while it rests.
+    Pause {
+        /// Which job.
+        job: JobId,
+    },
+    /// Let a paused job go on. Its clip is the one that it would be without the pause.
+    Continue {
+        /// Which job.
+        job: JobId,
+    },
     /// Cancel everything and end the thread.
     Shutdown,
 }
@@ -191,6 +202,18 @@ pub enum EventKind {
         next_sigma: f64,
         /// How long it took.
         elapsed_ms: u64,
+    },
+    /// The job rests until it is told to go on. No time counts meanwhile.
+    Paused {
+        /// The phase that it rests in.
+        phase: Phase,
+    },
+    /// The job goes on, or ends because it was cancelled.
+    Continued {
+        /// The phase that it rested in.
+        phase: Phase,
+        /// How long it rested.
+        paused_ms: u64,
     },
     /// The latents are safe on disk; decoding starts.
     LatentsSaved {

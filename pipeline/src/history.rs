@@ -79,6 +79,11 @@ impl History {
         Ok(Self { path, connection, put_aside })
     }
 
+    /// As [`History::open`] where there is a history already; makes none.
+    pub fn open_if_there(folder: &Path) -> Result<Option<Self>> {
+        if folder.join(FILE).is_file() { Self::open(folder).map(Some) } else { Ok(None) }
+    }
+
     /// As [`History::open`], after a look at every page of the database: for when [`is_damage`] said that one is broken.
     pub fn open_anew(folder: &Path) -> Result<Self> {
         let put_aside = aside::put_aside(folder)?;
@@ -218,7 +223,6 @@ fn is_of_vae(phase: Phase) -> bool {
 /// Speeds measured on this machine, or none: plans are made without a history too. Creates nothing.
 pub fn rates() -> Rates {
     data_dir()
-        .filter(|folder| folder.join(FILE).is_file())
-        .and_then(|folder| History::open(&folder).ok()?.rates().ok())
+        .and_then(|folder| History::open_if_there(&folder).ok()??.rates().ok())
         .unwrap_or_default()
 }

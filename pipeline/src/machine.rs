@@ -1,6 +1,7 @@
 //! What this machine has: memory that may still be used, cores, kernels, GPUs.
 
 mod memory;
+mod meter;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use tessera_kernels::cpu::{Level, level};
 
 use crate::{Error, Result};
 pub use memory::{LIMIT_VARIABLE, Memory, parse_bytes};
+pub use meter::{Meter, Reading};
 
 /// What plans are made for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ use super::keys;
 use super::layout::{self, Pane, Panes};
 use super::lens::{Reader, brush};
 use super::log::Level;
+use super::meter::Meter;
 use super::prefs::Remembered;
 use super::runs::State;
 use super::store::{Over, Store};
@@ -44,6 +45,8 @@ pub(crate) struct Window {
     reader: Reader,
     /// Reads what the brush asks for.
     brush: brush::Desk,
+    /// Looks how busy the machine is.
+    meter: Meter,
     dial: Dial,
     toasts: Toasts,
     /// Where to remember things; `None` remembers nothing.
@@ -86,6 +89,7 @@ impl Window {
             workers: Workers::start(ctx)?,
             reader: Reader::start(ctx)?,
             brush: brush::Desk::start(ctx)?,
+            meter: Meter::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,
@@ -130,6 +134,7 @@ impl Window {
         super::past_apply::hear(self, ctx);
         self.drops(ctx);
         self.advance();
+        self.measure();
         if let Some((job, path, fps)) = self.store.stage() {
             self.workers.give(Errand::Film { job, path, fps });
         }
@@ -340,6 +345,14 @@ impl Window {
         if !self.bridge.as_ref().is_some_and(|bridge| bridge.send(command)) {
             self.store.runs.lose("The engine does not listen; start it again.");
         }
+    }
+
+    /// Sees to it that the machine is looked at while a clip is made.
+    fn measure(&mut self) {
+        let is_busy = self.store.runs.running().is_some();
+        self.meter.want(is_busy);
+        let newer = self.meter.reading();
+        self.store.reading = newer.or(self.store.reading).filter(|_| is_busy);
     }
 
     /// Saves after a change, but not after each.

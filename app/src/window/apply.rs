@@ -11,6 +11,7 @@ use super::cursor::Cursor;
 use super::layout;
 use super::lens;
 use super::log::Level;
+use super::runs::Pause;
 use super::store::Over;
 use super::theme::{Choice, Theme};
 use super::workers::{Errand, Pick};
@@ -94,6 +95,7 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
     match command {
         Command::Generate => generate(window),
         Command::StopNow => stop(window),
+        Command::Pause => pause(window),
         Command::StopAfter => store.queue.is_held = !store.queue.is_held,
         Command::NewSeed => {
             let seed = window.random();
@@ -235,6 +237,21 @@ fn stop(window: &mut Window) {
     let Some(job) = window.store.runs.running().map(|run| run.id) else { return };
     if window.bridge.as_ref().is_some_and(|bridge| bridge.send(EngineCommand::Cancel { job })) {
         window.store.runs.stopping(job);
+    }
+}
+
+/// Lets the running clip rest, or go on when it rests or was asked to.
+fn pause(window: &mut Window) {
+    let Some(run) = window.store.runs.running() else { return };
+    let job = run.id;
+    let (command, pause) = match run.pause {
+        Pause::No => (EngineCommand::Pause { job }, Pause::Asked),
+        Pause::Asked => (EngineCommand::Continue { job }, Pause::No),
+        // It goes on when it says so.
+        Pause::Resting => (EngineCommand::Continue { job }, Pause::Resting),
+    };
+    if window.bridge.as_ref().is_some_and(|bridge| bridge.send(command)) {
+        window.store.runs.pausing(job, pause);
     }
 }
 

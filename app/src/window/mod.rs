@@ -31,6 +31,7 @@ mod keys;
 mod layout;
 mod lens;
 mod log;
+mod meter;
 mod models;
 mod past;
 mod past_apply;

@@ -73,6 +73,20 @@ pub(crate) struct Run {
     pub(crate) preview: Option<Arc<Preview>>,
     /// Whether it was asked to stop.
     pub(crate) is_stopping: bool,
+    /// Whether it rests.
+    pub(crate) pause: Pause,
+}
+
+/// Whether a run rests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// It does not.
+    #[default]
+    No,
+    /// It will, at its next step or group of frames.
+    Asked,
+    /// It does.
+    Resting,
 }
 
 impl Run {
@@ -90,6 +104,7 @@ impl Run {
             files: Vec::new(),
             preview: None,
             is_stopping: false,
+            pause: Pause::No,
         }
     }
 
@@ -134,6 +149,8 @@ impl Run {
             }
             EventKind::Step { index, of, .. } => self.steps = Some((index + 1, of)),
             EventKind::FrameGroup { first, frames, of } => self.frames = Some((first + frames, of)),
+            EventKind::Paused { .. } => self.pause = Pause::Resting,
+            EventKind::Continued { .. } => self.pause = Pause::No,
             EventKind::FileWritten { file } => self.files.push(file),
             EventKind::Warning { text } => self.warnings.push(text),
             EventKind::Finished { receipt } => self.state = State::Finished(receipt),
@@ -218,6 +235,13 @@ impl Runs {
     pub(crate) fn stopping(&mut self, id: JobId) {
         if let Some(run) = self.0.iter_mut().find(|run| run.id == id) {
             run.is_stopping = true;
+        }
+    }
+
+    /// Remembers that a job was asked to rest, or to go on.
+    pub(crate) fn pausing(&mut self, id: JobId, pause: Pause) {
+        if let Some(run) = self.0.iter_mut().find(|run| run.id == id) {
+            run.pause = pause;
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use egui_tiles::Tree;
 use tessera_pipeline::events::JobId;
+use tessera_pipeline::machine::Reading;
 
 use super::commands::Command;
 use super::cursor::Trail;
@@ -73,6 +74,8 @@ pub(crate) struct Store {
     pub(crate) layout: Option<Tree<Pane>>,
     /// Whether the prompt is to get the keyboard at the next chance.
     pub(crate) wants_prompt: bool,
+    /// How busy the machine is while a clip is made.
+    pub(crate) reading: Option<Reading>,
     /// Why there is no engine, if there is none.
     pub(crate) engine_lost: Option<String>,
     /// The clip whose film is being decoded or on the screen.
@@ -101,6 +104,7 @@ impl Store {
             over: Over::Nothing,
             layout: Some(prefs.layout.unwrap_or_else(layout::first)),
             wants_prompt: true,
+            reading: None,
             engine_lost: None,
             film_of: None,
         })

@@ -11,6 +11,7 @@
 mod bad_input;
 mod bad_model;
 mod full_disk;
+mod history;
 mod interrupted;
 mod model;
 mod results;

@@ -12,12 +12,20 @@ pub(crate) struct Inbox {
     waiting: VecDeque<Command>,
     /// Jobs that were cancelled while they waited and have not been told so.
     cancelled: Vec<JobId>,
+    /// Whether the running job is to rest.
+    is_paused: bool,
     is_closing: bool,
 }
 
 impl Inbox {
     pub(crate) fn new(commands: Receiver<Command>) -> Self {
-        Self { commands, waiting: VecDeque::new(), cancelled: Vec::new(), is_closing: false }
+        Self {
+            commands,
+            waiting: VecDeque::new(),
+            cancelled: Vec::new(),
+            is_paused: false,
+            is_closing: false,
+        }
     }
 
     /// The next command; waits for one. `None` when there will be none.
@@ -33,14 +41,7 @@ impl Inbox {
         let mut stop = self.is_closing;
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Cancel { job }) if job == running => stop = true,
-                Ok(Command::Cancel { job }) => {
-                    if self.was_waiting(job) {
-                        self.cancelled.push(job);
-                    }
-                }
-                Ok(Command::Shutdown) => self.is_closing = true,
-                Ok(command) => self.waiting.push_back(command),
+                Ok(command) => stop |= self.take(command, running),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     self.is_closing = true;
@@ -49,6 +50,43 @@ impl Inbox {
             }
         }
         stop || self.is_closing
+    }
+
+    /// While the running job is to rest: waits for the next command. Whether the job is to stop.
+    pub(crate) fn rests(&mut self, running: JobId) -> bool {
+        // Without senders nobody is left who could let it go on.
+        let stop = match self.commands.recv() {
+            Ok(command) => self.take(command, running),
+            Err(_) => true,
+        };
+        stop || self.is_closing
+    }
+
+    /// Whether the running job is to rest.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// A job begins, which nobody can have paused yet.
+    pub(crate) fn begin(&mut self) {
+        self.is_paused = false;
+    }
+
+    /// Takes in a command that has arrived while a job runs; whether it stops that job.
+    fn take(&mut self, command: Command, running: JobId) -> bool {
+        match command {
+            Command::Cancel { job } if job == running => return true,
+            Command::Cancel { job } => {
+                if self.was_waiting(job) {
+                    self.cancelled.push(job);
+                }
+            }
+            Command::Pause { job } => self.is_paused |= job == running,
+            Command::Continue { job } => self.is_paused &= job != running,
+            Command::Shutdown => self.is_closing = true,
+            command => self.waiting.push_back(command),
+        }
+        false
     }
 
     /// Takes a waiting job out of the queue; whether it was there.
@@ -76,7 +114,10 @@ impl Inbox {
 fn job_of(command: &Command) -> Option<JobId> {
     match command {
         Command::Generate { job, .. } | Command::Resume { job, .. } => Some(*job),
-        Command::Cancel { .. } | Command::Shutdown => None,
+        Command::Cancel { .. }
+        | Command::Pause { .. }
+        | Command::Continue { .. }
+        | Command::Shutdown => None,
     }
 }
 
@@ -106,6 +147,26 @@ mod tests {
         send.send(Command::Shutdown).unwrap();
         assert!(inbox.stops(JobId(4)));
         assert_eq!(inbox.next(), None);
+    }
+
+    #[test]
+    fn only_the_running_job_is_paused_and_the_next_one_is_not() {
+        let (send, receive) = bounded(10);
+        let mut inbox = Inbox::new(receive);
+        send.send(Command::Pause { job: JobId(2) }).unwrap();
+        assert!(!inbox.stops(JobId(1)) && !inbox.is_paused());
+        send.send(Command::Pause { job: JobId(1) }).unwrap();
+        assert!(!inbox.stops(JobId(1)) && inbox.is_paused());
+        send.send(Command::Continue { job: JobId(2) }).unwrap();
+        assert!(!inbox.rests(JobId(1)) && inbox.is_paused());
+        send.send(Command::Continue { job: JobId(1) }).unwrap();
+        assert!(!inbox.rests(JobId(1)) && !inbox.is_paused());
+        send.send(Command::Pause { job: JobId(1) }).unwrap();
+        assert!(!inbox.stops(JobId(1)));
+        inbox.begin();
+        assert!(!inbox.is_paused());
+        drop(send);
+        assert!(inbox.rests(JobId(2)), "nobody is left who could let it go on");
     }
 
     #[test]

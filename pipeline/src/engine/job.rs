@@ -102,6 +102,27 @@ impl<'a> Job<'a> {
         if self.is_stopped { Err(Error::Cancelled) } else { Ok(()) }
     }
 
+    /// A place to rest: nothing is half done here. Returns at once unless the job was paused, then when it is to go on or to stop.
+    /// The phase's clock stands meanwhile.
+    pub(crate) fn rest(&mut self) -> Result<()> {
+        self.check()?;
+        let Some(phase) = self.now.as_ref().map(|running| running.phase) else { return Ok(()) };
+        if !self.inbox.is_paused() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        self.tell(EventKind::Paused { phase });
+        while self.inbox.is_paused() && !self.is_stopped {
+            self.is_stopped = self.inbox.rests(self.id);
+        }
+        let paused = began.elapsed();
+        if let Some(running) = &mut self.now {
+            running.started += paused;
+        }
+        self.tell(EventKind::Continued { phase, paused_ms: paused.as_millis() as u64 });
+        self.check()
+    }
+
     /// Starts a phase of `of` parts.
     pub(crate) fn start(&mut self, phase: Phase, of: u64) {
         let now = Instant::now();

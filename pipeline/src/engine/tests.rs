@@ -1,5 +1,7 @@
 //! The engine on the bundled model at its smallest: what is told, what is kept, what stops.
 
+mod pause;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -47,6 +47,7 @@ pub(super) fn run(
     let size = (plan.size.width as u32, plan.size.height as u32);
     let mut first = 0;
     for group in 0..groups {
+        job.rest()?;
         let pixels = stream.step(&latents.narrow(2, group, 1)?)?;
         let pictures = pictures(&pixels)?;
         let count = pictures.len() as u64;

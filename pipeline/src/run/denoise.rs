@@ -68,6 +68,7 @@ pub(super) fn run(
     let steps = |job: &mut Job<'_>| -> Result<Tensor> {
         let mut forwards = 0;
         for (index, modulation) in modulations.iter().enumerate() {
+            job.rest()?;
             let started = Instant::now();
             if let Some(recorder) = job.recorder() {
                 recorder.latents(index, &sample);

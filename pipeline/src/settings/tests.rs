@@ -46,6 +46,15 @@ fn every_row_holds_its_own_bounds() {
 }
 
 #[test]
+fn one_has_a_unit_of_its_own() {
+    let units =
+        |key, numbers: [f64; 2]| numbers.map(|number| setting(key).unwrap().unit_of(number));
+    assert_eq!(units("count", [1.0, 2.0]), ["clip", "clips"]);
+    assert_eq!(units("fps", [1.0, 0.5]), ["frame a second", "frames a second"]);
+    assert_eq!(units("guidance", [1.0, 2.0]), ["", ""]);
+}
+
+#[test]
 fn keys_and_flags_are_unique_and_flags_are_the_keys_with_dashes() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| s.key).collect();
     keys.sort_unstable();

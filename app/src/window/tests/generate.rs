@@ -88,6 +88,42 @@ fn stop_names_the_job_that_runs_and_the_next_one_starts() {
 }
 
 #[test]
+fn a_clip_rests_and_goes_on() {
+    let mut desk = desk();
+    generate(&mut desk);
+    desk.sent();
+    desk.tell(1, EventKind::PhaseStarted { phase: Phase::Denoise, of: 8 });
+    desk.tell(1, progress(2));
+    desk.harness.get_by_label("Pause run").click();
+    desk.harness.run_steps(3);
+    assert_eq!(desk.sent(), [Command::Pause { job: JobId(1) }]);
+    assert!(sees(&desk, "Pausing at the next step, 15 s left"));
+    desk.tell(1, EventKind::Paused { phase: Phase::Denoise });
+    assert!(sees(&desk, "Paused, 15 s left") && sees(&desk, "Paused: Denoise 25 %"));
+    desk.press(Modifiers::COMMAND, Key::P);
+    assert_eq!(desk.sent(), [Command::Continue { job: JobId(1) }]);
+    assert!(sees(&desk, "Paused, 15 s left"), "it goes on when it says so");
+    desk.tell(1, EventKind::Continued { phase: Phase::Denoise, paused_ms: 900 });
+    assert!(sees(&desk, "Pause run") && !sees(&desk, "Paused"));
+}
+
+#[test]
+fn the_machine_is_looked_at_while_a_clip_is_made_and_never_else() {
+    let mut desk = desk();
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    desk.harness.run_steps(2);
+    assert!(desk.window().store.reading.is_none());
+    generate(&mut desk);
+    desk.wait("a reading", |window| window.store.reading.is_some());
+    assert!(sees(&desk, "CPU, ") && sees(&desk, "Memory, "));
+    desk.tell(1, EventKind::Cancelled { kept: Vec::new() });
+    assert!(desk.window().store.reading.is_none() && !sees(&desk, "CPU, "));
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    desk.harness.run_steps(2);
+    assert!(desk.window().store.reading.is_none(), "nobody reads any more");
+}
+
+#[test]
 fn finish_this_one_holds_the_rest() {
     let mut desk = desk();
     generate(&mut desk);

@@ -41,8 +41,20 @@ fn gallery() -> Option<PathBuf> {
     std::env::var_os("TESSERA_PICTURES").map(PathBuf::from)
 }
 
-fn desk(size: Vec2) -> Desk {
-    Desk::with(Harness::builder().with_size(size).wgpu())
+/// The sizes that windows are looked at in.
+const SIZES: [Vec2; 2] = [Vec2::new(1280.0, 800.0), Vec2::new(1920.0, 1080.0)];
+
+/// A window of each theme and size, with the end of its pictures' names.
+fn desks() -> impl Iterator<Item = (Desk, String)> {
+    ["dark", "light"].into_iter().flat_map(|theme| SIZES.map(|size| (theme, size))).map(
+        |(theme, size)| {
+            let mut desk = Desk::with(Harness::builder().with_size(size).wgpu());
+            if theme == "light" {
+                desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+            }
+            (desk, format!("{theme}-{}", size.x))
+        },
+    )
 }
 
 /// Draws, checks that it is no empty image, and keeps it when asked to.
@@ -83,17 +95,8 @@ fn states_are_drawn() {
     if !can_draw() {
         return;
     }
-    for (theme, size) in [
-        ("dark", Vec2::new(1280.0, 800.0)),
-        ("light", Vec2::new(1280.0, 800.0)),
-        ("dark", Vec2::new(1920.0, 1080.0)),
-        ("light", Vec2::new(1920.0, 1080.0)),
-    ] {
-        let mut desk = desk(size);
-        let name = |state: &str| format!("{state}-{theme}-{}", size.x);
-        if theme == "light" {
-            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
-        }
+    for (mut desk, end) in desks() {
+        let name = |state: &str| format!("{state}-{end}");
         look(&mut desk, &name("empty"));
         desk.harness.state_mut().store.draft.set(
             "prompt",
@@ -127,7 +130,10 @@ fn states_are_drawn() {
             1,
             EventKind::Step { index: 6, of: 20, sigma: 0.9, next_sigma: 0.85, elapsed_ms: 1_050 },
         );
+        desk.wait("a reading", |window| window.store.reading.is_some());
         look(&mut desk, &name("running"));
+        desk.tell(1, EventKind::Paused { phase: Phase::Denoise });
+        look(&mut desk, &name("paused"));
         desk.press(Modifiers::COMMAND, Key::K);
         look(&mut desk, &name("palette"));
         desk.press(Modifiers::NONE, Key::Escape);
@@ -155,16 +161,8 @@ fn the_lens_is_drawn() {
     if !can_draw() {
         return;
     }
-    for (theme, size) in [
-        ("dark", Vec2::new(1280.0, 800.0)),
-        ("light", Vec2::new(1280.0, 800.0)),
-        ("dark", Vec2::new(1920.0, 1080.0)),
-    ] {
-        let mut desk = desk(size);
-        let name = |state: &str| format!("lens-{state}-{theme}-{}", size.x);
-        if theme == "light" {
-            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
-        }
+    for (mut desk, end) in desks() {
+        let name = |state: &str| format!("lens-{state}-{end}");
         reveal(desk.harness.state_mut().store.layout.as_mut(), Pane::Lens);
         desk.harness.run_steps(3);
         look(&mut desk, &name("empty"));

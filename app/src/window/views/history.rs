@@ -3,7 +3,7 @@
 use std::f32::consts::TAU;
 
 use eframe::egui::{
-    Align, Button, Color32, Image, Key, Layout, Panel, Pos2, Rect, Response, RichText, Role,
+    Align, Button, Color32, Image, Key, Label, Layout, Panel, Pos2, Rect, Response, RichText, Role,
     ScrollArea, Sense, Shape, Stroke, StrokeKind, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo,
 };
 use tessera_pipeline::history::{Op, Row, keys};
@@ -56,8 +56,9 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             for id in &found[range] {
                 seen.push(*id);
                 let size = Vec2::new(ui.available_width(), LINE);
-                let (area, response) = ui.allocate_exact_size(size, Sense::click());
-                line(ui, store, (*id, area, response), actions);
+                if let Some(spot) = spot(ui, store, *id, size, actions) {
+                    line(ui, store, &spot, actions);
+                }
             }
         });
     }
@@ -177,9 +178,9 @@ fn grid(ui: &mut Ui, store: &Store, found: &[i64], seen: &mut Vec<i64>, actions:
             ui.horizontal(|ui| {
                 for id in found.iter().skip(row * columns).take(columns) {
                     seen.push(*id);
-                    let size = Vec2::new(width, height);
-                    let (area, response) = ui.allocate_exact_size(size, Sense::click());
-                    tile(ui, store, (*id, area, response), actions);
+                    if let Some(spot) = spot(ui, store, *id, Vec2::new(width, height), actions) {
+                        tile(ui, store, &spot, actions);
+                    }
                 }
             });
         }
@@ -227,51 +228,71 @@ fn spoken(row: &Row) -> String {
     format!("{}, {}{star}{gone}", shorten(&row.prompt, 80), row.finished)
 }
 
-fn tile(
+/// What is drawn of a run, where, and how it answers.
+struct Spot<'a> {
+    row: &'a Row,
+    area: Rect,
+    response: Response,
+}
+
+/// A place in the list and what of it is drawn, once its row was read.
+fn spot<'a>(
     ui: &mut Ui,
-    store: &Store,
-    (id, area, response): (i64, Rect, Response),
+    store: &'a Store,
+    id: i64,
+    size: Vec2,
     actions: &mut Vec<Action>,
-) {
+) -> Option<Spot<'a>> {
+    let (area, response) = ui.allocate_exact_size(size, Sense::click());
     place(ui, store, id, area, &response, actions);
-    let Some(row) = store.past.row(id) else { return };
-    let inner = area.shrink(4.0);
-    let picture = Rect::from_min_max(inner.min, Pos2::new(inner.max.x, inner.max.y - 22.0));
-    thumbnail(ui, store, row, picture, &response);
-    let below = Rect::from_min_max(Pos2::new(inner.min.x, picture.max.y + 2.0), inner.max);
-    ui.scope_builder(UiBuilder::new().max_rect(below), |ui| {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            star(ui, store, row, actions);
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                let text = RichText::new(shorten(&row.prompt, 80)).small();
-                ui.add(eframe::egui::Label::new(text).truncate().selectable(false));
-            });
+    let row = store.past.row(id)?;
+    Some(Spot { row, area: area.shrink(4.0), response })
+}
+
+fn tile(ui: &mut Ui, store: &Store, spot: &Spot<'_>, actions: &mut Vec<Action>) {
+    let Spot { row, area, response } = spot;
+    let picture = Rect::from_min_max(area.min, Pos2::new(area.max.x, area.max.y - 22.0));
+    thumbnail(ui, store, row, picture, response);
+    let below = Rect::from_min_max(Pos2::new(area.min.x, picture.max.y + 2.0), area.max);
+    beside_star(ui, store, row, below, actions, |ui| {
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            small(ui, RichText::new(shorten(&row.prompt, 80)).small());
         });
     });
 }
 
-fn line(
+fn line(ui: &mut Ui, store: &Store, spot: &Spot<'_>, actions: &mut Vec<Action>) {
+    let Spot { row, area, response } = spot;
+    let picture = Rect::from_min_size(area.min, Vec2::new(84.0, area.height()));
+    thumbnail(ui, store, row, picture, response);
+    let beside = Rect::from_min_max(Pos2::new(picture.max.x + 8.0, area.min.y), area.max);
+    beside_star(ui, store, row, beside, actions, |ui| {
+        ui.with_layout(Layout::top_down(Align::Min), |ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
+            small(ui, RichText::new(shorten(&row.prompt, 160)));
+            small(ui, RichText::new(facts(row)).small().weak());
+        });
+    });
+}
+
+/// One line of text that is cut off where the room ends.
+fn small(ui: &mut Ui, text: RichText) {
+    ui.add(Label::new(text).truncate().selectable(false));
+}
+
+/// The star at the right of an area, and words in the rest of it.
+fn beside_star(
     ui: &mut Ui,
     store: &Store,
-    (id, area, response): (i64, Rect, Response),
+    row: &Row,
+    area: Rect,
     actions: &mut Vec<Action>,
+    words: impl FnOnce(&mut Ui),
 ) {
-    place(ui, store, id, area, &response, actions);
-    let Some(row) = store.past.row(id) else { return };
-    let inner = area.shrink(4.0);
-    let picture = Rect::from_min_size(inner.min, Vec2::new(84.0, inner.height()));
-    thumbnail(ui, store, row, picture, &response);
-    let words = Rect::from_min_max(Pos2::new(picture.max.x + 8.0, inner.min.y), inner.max);
-    ui.scope_builder(UiBuilder::new().max_rect(words), |ui| {
+    ui.scope_builder(UiBuilder::new().max_rect(area), |ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             star(ui, store, row, actions);
-            ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                ui.spacing_mut().item_spacing.y = 2.0;
-                let label =
-                    |text: RichText| eframe::egui::Label::new(text).truncate().selectable(false);
-                ui.add(label(RichText::new(shorten(&row.prompt, 160))));
-                ui.add(label(RichText::new(facts(row)).small().weak()));
-            });
+            words(ui);
         });
     });
 }

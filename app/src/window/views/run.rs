@@ -7,7 +7,7 @@ use super::{parts, planned};
 use crate::text::{bytes, duration, plural, shorten};
 use crate::window::action::Action;
 use crate::window::commands::Command;
-use crate::window::runs::{Progress, Run, State, phase_name};
+use crate::window::runs::{Pause, Progress, Run, State, phase_name};
 use crate::window::store::Store;
 
 /// Draws the run, if there is one, and the plan of the next.
@@ -26,11 +26,13 @@ fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
     let colors = &store.theme.colors;
     let spent = duration(run.elapsed_ms());
     let (title, color) = match &run.state {
-        State::Running if run.is_stopping => ("Stopping…".to_owned(), colors.warning),
-        State::Running => match run.eta_ms {
-            Some(left) => (format!("{} left", duration(left)), colors.accent),
-            None => ("Starting".to_owned(), colors.accent),
-        },
+        State::Running => {
+            let color = match (run.is_stopping, run.pause) {
+                (false, Pause::No) => colors.accent,
+                _ => colors.warning,
+            };
+            (standing(run), color)
+        }
         State::Finished(_) => (format!("Done in {spent}"), colors.success),
         State::Failed(_) => (format!("Failed after {spent}"), colors.error),
         State::Cancelled => (format!("Stopped after {spent}"), colors.warning),
@@ -55,10 +57,15 @@ fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
         };
         parts::bar(ui, name, &words, progress.share(), fill.into());
     }
+    if run.is_running() {
+        machine(ui, store);
+    }
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| match &run.state {
         State::Running => {
             parts::command_button(ui, store, Command::StopNow, "Stop now", actions);
+            let pause = if run.pause == Pause::No { "Pause run" } else { "Go on" };
+            parts::command_button(ui, store, Command::Pause, pause, actions);
             let held = if store.queue.is_held {
                 "Let the queue go on"
             } else {
@@ -100,6 +107,29 @@ fn draw(ui: &mut Ui, store: &Store, run: &Run, actions: &mut Vec<Action>) {
     for warning in &run.warnings {
         parts::note(ui, colors.warning, warning);
     }
+}
+
+/// How a run that has not ended stands: "12 s left", "Paused, 12 s left".
+fn standing(run: &Run) -> String {
+    let left = run.eta_ms.map(|left| format!("{} left", duration(left)));
+    let word = match run.pause {
+        _ if run.is_stopping => return "Stopping…".into(),
+        Pause::No => return left.unwrap_or_else(|| "Starting".into()),
+        Pause::Asked => "Pausing at the next step",
+        Pause::Resting => "Paused",
+    };
+    left.map_or_else(|| word.into(), |left| format!("{word}, {left}"))
+}
+
+/// How busy the machine is.
+fn machine(ui: &mut Ui, store: &Store) {
+    let Some(reading) = store.reading else { return };
+    let accent = store.theme.colors.accent.into();
+    let cpu = format!("{:.0} % of {}", reading.cpu * 100.0, plural(reading.cores as u64, "core"));
+    parts::bar(ui, "CPU", &cpu, reading.cpu as f32, accent);
+    let (own, free) = (reading.own_bytes, reading.available_bytes);
+    let memory = format!("{}, {} more free", bytes(own), bytes(free));
+    parts::bar(ui, "Memory", &memory, own as f32 / (own + free).max(1) as f32, accent);
 }
 
 /// "step 3 of 20, 12 s left", or how long it took, whether to its end or not.

@@ -7,7 +7,7 @@ use eframe::egui::{Align, Layout, RichText, Ui};
 use crate::text::duration;
 use crate::window::action::Action;
 use crate::window::commands::Command;
-use crate::window::runs::phase_name;
+use crate::window::runs::{Pause, phase_name};
 use crate::window::store::Store;
 
 /// Draws the line.
@@ -49,9 +49,16 @@ fn doing(store: &Store) -> String {
     if run.is_stopping {
         return "Stopping…".into();
     }
+    let rests = match run.pause {
+        Pause::No => "",
+        Pause::Asked => "Pausing: ",
+        Pause::Resting => "Paused: ",
+    };
     let mut text = match run.phases.last() {
-        Some(phase) => format!("{} {:.0} %", phase_name(phase.phase), phase.share() * 100.0),
-        None => "Planning".into(),
+        Some(phase) => {
+            format!("{rests}{} {:.0} %", phase_name(phase.phase), phase.share() * 100.0)
+        }
+        None => format!("{rests}Planning"),
     };
     if let Some(left) = run.eta_ms {
         let _ = write!(text, ", {} left", duration(left)); // writing to a String cannot fail
