@@ -15,7 +15,7 @@ use super::commands::{Command, Menu};
 use super::cursor::Cursor;
 use super::keys;
 use super::layout::{self, Pane, Panes};
-use super::lens::{Reader, brush};
+use super::lens::{self, Reader, brush};
 use super::log::Level;
 use super::meter::Meter;
 use super::prefs::Remembered;
@@ -174,8 +174,12 @@ impl Window {
         self.store.wants_prompt = false;
         if !actions.is_empty() {
             self.is_unsaved = true;
+            let step = self.store.trail.now().step;
             for action in actions {
                 apply(self, &ctx, action);
+            }
+            if self.store.trail.now().step != step {
+                self.store.lens.follow(false); // somebody chose a step
             }
             ctx.request_repaint(); // what was asked for is to be seen
         }
@@ -295,8 +299,16 @@ impl Window {
                 store.log.say(Level::Error, error);
             }
         }
+        if let Some(run) = store.trail.now().run.and_then(|id| store.runs.get(id)) {
+            store.lens.accompany(run);
+        }
+        if let Some(step) = store.lens.news() {
+            store.trail.follow(step);
+        }
         let cursor = store.trail.now();
-        if let Some(ask) = store.lens.ask(cursor) {
+        if layout::is_shown(store.layout.as_ref(), Pane::Lens)
+            && let Some(ask) = store.lens.ask(cursor)
+        {
             self.reader.ask(ask);
         }
         store.lens.tick(ctx, cursor);
@@ -335,8 +347,9 @@ impl Window {
         }
         let watched = store.runs.iter().next_back().map(|run| run.id);
         let Some(next) = store.queue.next() else { return };
-        let command =
-            EngineCommand::Generate { job: next.id, request: Box::new(next.request.clone()) };
+        let request =
+            if store.records { lens::recorded(&next.request) } else { next.request.clone() };
+        let command = EngineCommand::Generate { job: next.id, request: Box::new(request) };
         store.runs.start(next.id, next.request);
         let now = store.trail.now();
         if now.run.is_none() || now.run == watched {

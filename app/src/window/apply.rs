@@ -166,6 +166,8 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         | Command::HeadBack
         | Command::HeadForward
         | Command::OtherBranch => look(window, command),
+        Command::Follow => store.lens.follow(!store.lens.follows),
+        Command::RecordClips => store.records = !store.records,
         Command::SelectionBack => store.trail.back(),
         Command::SelectionForward => store.trail.forward(),
         Command::Palette => open(window, Over::Palette { typed: String::new(), chosen: 0 }),

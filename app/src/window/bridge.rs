@@ -27,13 +27,17 @@ pub(crate) struct Line {
 impl Line {
     /// To the real engine; the error is for people.
     pub(crate) fn to_engine() -> Result<Self, String> {
-        let engine = Engine::start().map_err(|error| error.to_string())?;
-        Ok(Self {
+        Engine::start().map(Self::of).map_err(|error| error.to_string())
+    }
+
+    /// To this engine.
+    pub(crate) fn of(engine: Engine) -> Self {
+        Self {
             commands: engine.commands.clone(),
             events: engine.events.clone(),
             previews: engine.previews.clone(),
             engine: Some(engine),
-        })
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod table;
 
+use super::runs::Run;
 use super::store::Store;
 pub(crate) use table::COMMANDS;
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     HeadBack,
     HeadForward,
     OtherBranch,
+    Follow,
+    RecordClips,
     SelectionBack,
     SelectionForward,
     Palette,
@@ -148,6 +151,11 @@ impl Command {
             | Self::HeadBack
             | Self::HeadForward
             | Self::OtherBranch => unless(store.lens.subject().is_some(), "No recording is open."),
+            Self::Follow => {
+                let grows = |run: &Run| run.recording().is_some_and(|(_, grows)| grows);
+                let is_there = store.shown_run().is_some_and(grows);
+                unless(is_there, "The clip on the screen is not being made and recorded.")
+            }
             Self::SnapSize => unless(store.planning.snapped().is_some(), "The size is legal."),
             Self::SelectionBack => unless(store.trail.can_go_back(), "There is nothing before."),
             Self::SelectionForward => {

@@ -51,6 +51,11 @@ impl Trail {
         self.now = to;
     }
 
+    /// Looks at another step without leaving a place to come back to: nobody chose it.
+    pub(crate) fn follow(&mut self, step: usize) {
+        self.now.step = step;
+    }
+
     /// Goes back to the place before, if there is one.
     pub(crate) fn back(&mut self) {
         if let Some(before) = self.before.pop() {
@@ -95,5 +100,8 @@ mod tests {
         trail.back();
         trail.go(Cursor { layer: 5, ..first });
         assert!(!trail.can_go_forward(), "a new way forgets the old one");
+        let (now, places) = (trail.now(), trail.before.len());
+        trail.follow(3);
+        assert_eq!((trail.now(), trail.before.len()), (Cursor { step: 3, ..now }, places));
     }
 }

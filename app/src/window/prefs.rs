@@ -27,6 +27,8 @@ pub(crate) struct Prefs {
     pub(crate) scale: f32,
     /// Command → keys, where they are not the table's.
     pub(crate) keys: BTreeMap<String, String>,
+    /// Whether clips are recorded for the Lens.
+    pub(crate) records: bool,
     /// Model folders that a person added.
     pub(crate) model_folders: Vec<PathBuf>,
     /// What is being composed.
@@ -48,6 +50,7 @@ impl Default for Prefs {
             theme: Choice::default(),
             scale: 1.0,
             keys: BTreeMap::new(),
+            records: true,
             model_folders: Vec::new(),
             draft: Draft::default(),
             queue: Vec::new(),

@@ -7,6 +7,7 @@ use tessera_pipeline::events::{Event, EventKind, FileRole, JobId, Phase, Written
 use tessera_pipeline::plan::Plan;
 use tessera_pipeline::preview::Preview;
 use tessera_pipeline::receipt::Receipt;
+use tessera_pipeline::recording::partial_of;
 use tessera_pipeline::request::Request;
 
 /// How a run stands.
@@ -75,6 +76,8 @@ pub(crate) struct Run {
     pub(crate) is_stopping: bool,
     /// Whether it rests.
     pub(crate) pause: Pause,
+    /// How many events it has told.
+    pub(crate) told: u64,
 }
 
 /// Whether a run rests.
@@ -105,6 +108,7 @@ impl Run {
             preview: None,
             is_stopping: false,
             pause: Pause::No,
+            told: 0,
         }
     }
 
@@ -112,6 +116,16 @@ impl Run {
     pub(crate) fn video(&self) -> Option<&PathBuf> {
         let video = self.files.iter().find(|file| file.what == FileRole::Video);
         video.map(|file| &file.path).filter(|_| matches!(self.state, State::Finished(_)))
+    }
+
+    /// Its recording, and whether that still grows under its unfinished name.
+    pub(crate) fn recording(&self) -> Option<(PathBuf, bool)> {
+        let whole = self.files.iter().find(|file| file.what == FileRole::Recording);
+        if let Some(whole) = whole {
+            return Some((whole.path.clone(), false));
+        }
+        let planned = self.plan.as_ref().filter(|_| self.is_running())?.request.record.as_ref();
+        planned.map(|target| (partial_of(target), true))
     }
 
     /// Whether it has not ended.
@@ -126,6 +140,7 @@ impl Run {
 
     /// Takes in one of its events.
     fn take(&mut self, kind: EventKind) {
+        self.told += 1;
         match kind {
             EventKind::Planned { plan } => self.plan = Some(plan),
             EventKind::PhaseStarted { phase, of } => self.phases.push(Progress {
@@ -193,9 +208,10 @@ impl Runs {
         let bytes = receipt.files.iter().find(|file| file.what == FileRole::Video);
         let bytes = bytes.map_or(0, |file| file.bytes);
         let file = WrittenFile { what: FileRole::Video, path: video.to_path_buf(), bytes };
+        let recording = receipt.files.iter().find(|file| file.what == FileRole::Recording).cloned();
         self.0.push(Run {
             phases: phases.collect(),
-            files: vec![file],
+            files: std::iter::once(file).chain(recording).collect(),
             warnings: receipt.warnings.clone(),
             state: State::Finished(receipt.clone()),
             ..Run::new(id, receipt.request)

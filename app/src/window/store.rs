@@ -66,6 +66,8 @@ pub(crate) struct Store {
     pub(crate) past: Past,
     /// What attention did, of a recording.
     pub(crate) lens: Lens,
+    /// Whether clips are recorded for the Lens.
+    pub(crate) records: bool,
     /// What was told.
     pub(crate) log: Log,
     /// What lies over the panes.
@@ -100,6 +102,7 @@ impl Store {
             model_folders: prefs.model_folders,
             past: Past::default(),
             lens: Lens::default(),
+            records: prefs.records,
             log: Log::default(),
             over: Over::Nothing,
             layout: Some(prefs.layout.unwrap_or_else(layout::first)),
@@ -118,6 +121,7 @@ impl Store {
             theme: self.choice,
             scale: self.scale,
             keys: self.keys.save(),
+            records: self.records,
             model_folders: self.model_folders.clone(),
             draft: self.draft.clone(),
             queue: running.into_iter().chain(waiting).collect(),

@@ -10,6 +10,7 @@ mod frame;
 mod generate;
 mod history;
 mod lens;
+mod live;
 mod open;
 mod pictures;
 
@@ -21,10 +22,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::{Context, Key, Modifiers, Ui, Vec2};
 use egui_kittest::{Harness, HarnessBuilder};
+use tessera_pipeline::engine::{Engine, Options};
 use tessera_pipeline::events::{Command, Event, EventKind, JobId};
 use tessera_pipeline::preview::Preview;
 
-use super::app::Window;
+use super::app::{Dial, Window};
 use super::bridge::Line;
 use super::prefs::Prefs;
 use super::theme::install_fonts;
@@ -57,8 +59,8 @@ impl eframe::egui::DroppedFile for Dropped {
 pub(super) struct Desk {
     pub(super) harness: Harness<'static, Window>,
     engine: Rc<RefCell<Option<FakeEngine>>>,
-    #[expect(dead_code, reason = "the folder is removed when it is dropped")]
-    folder: Arc<tempfile::TempDir>,
+    /// Removed when it is dropped.
+    pub(super) folder: Arc<tempfile::TempDir>,
 }
 
 impl Desk {
@@ -78,19 +80,38 @@ impl Desk {
     ) -> Self {
         let engine = Rc::new(RefCell::new(None));
         let line = Rc::clone(&engine);
-        let dial = move || {
+        let dial: Dial = Box::new(move || {
             let (commands, inbox) = bounded(64);
             let (outbox, events) = bounded(4096);
             let (pictures, previews) = bounded(1);
             *line.borrow_mut() =
                 Some(FakeEngine { commands: inbox, events: outbox, previews: pictures });
             Ok(Line { commands, events, previews, engine: None })
+        });
+        Self::at(builder, folder, engine, dial)
+    }
+
+    /// A window with the real engine, which keeps no history.
+    pub(super) fn with_engine(builder: HarnessBuilder<Window>) -> Self {
+        let dial = || {
+            let options = Options { data_dir: None, machine: None, threads: None };
+            Engine::start_with(options).map(Line::of).map_err(|error| error.to_string())
         };
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::at(builder, folder, Rc::default(), Box::new(dial))
+    }
+
+    fn at(
+        builder: HarnessBuilder<Window>,
+        folder: Arc<tempfile::TempDir>,
+        engine: Rc<RefCell<Option<FakeEngine>>>,
+        dial: Dial,
+    ) -> Self {
         // The window is made with the harness's own context, so that its threads wake the right one.
         let ctx = Context::default();
         let path = folder.path().join("data");
         let remembered = Prefs::read(&path);
-        let window = Window::new(&ctx, Box::new(dial), Some(path), remembered).expect("a window");
+        let window = Window::new(&ctx, dial, Some(path), remembered).expect("a window");
         let mut is_first = true;
         let frame = move |ui: &mut Ui, window: &mut Window| {
             if std::mem::take(&mut is_first) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::Context;
-use tessera_pipeline::events::JobId;
+use tessera_pipeline::events::{FileRole, JobId};
 use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::inspect;
 use tessera_pipeline::latest::Latest;
@@ -246,7 +246,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 
 /// The receipt beside a clip. Of one without, the settings inside are what there is.
 fn clip(path: PathBuf) -> Reply {
-    if let Ok(receipt) = Receipt::read(&files::sidecar_of(&path)) {
+    if let Ok(mut receipt) = Receipt::read(&files::sidecar_of(&path)) {
+        receipt.files.retain(|file| file.what != FileRole::Recording || file.path.is_file());
         return Reply::Clip(path, Box::new(receipt));
     }
     let request = settings(&path);

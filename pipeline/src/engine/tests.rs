@@ -10,6 +10,7 @@ use crate::error::FailureKind;
 use crate::events::{FileRole, Phase, WrittenFile};
 use crate::machine::Memory;
 use crate::receipt::{Embedded, Receipt};
+use crate::recording::{Held, Recording, partial_of};
 use crate::request::Request;
 use crate::resume::Changes;
 
@@ -196,11 +197,31 @@ fn who_watches_changes_no_bit_of_the_clip() {
     let previews = bench.engine.previews.clone();
     let watch = move || previews.iter().for_each(|preview| seen.send(preview.step).unwrap());
     let watcher = std::thread::Builder::new().name("watcher".into()).spawn(watch).unwrap();
-    bench.run(bench.request("watched.mp4"));
+    // The second look, as the Lens has it: at the recording, while it grows.
+    let record = bench.out("watched.tessera");
+    let sparse = |request| Request {
+        attention: Some("psa".into()),
+        warmup: Some("0".into()),
+        steps: Some(4),
+        ..request
+    };
+    bench.send(Request { record: Some(record.clone()), ..sparse(bench.request("watched.mp4")) });
+    let partial = partial_of(&record);
+    let (mut calls, mut looks) = (Vec::new(), 0);
+    bench.events(JobId(1), |event| {
+        if matches!(event, EventKind::Progress { .. } | EventKind::Step { .. })
+            && let Ok(growing) = Recording::open(&partial)
+        {
+            calls = (0..4).flat_map(|step| growing.calls(step).unwrap()).collect();
+            let maps = calls.iter().map(|call| growing.summary(call.place).unwrap());
+            looks += maps.filter(|map| matches!(map, Held::Here(_))).count();
+        }
+    });
+    assert!(looks > 0 && !calls.is_empty(), "nothing was seen of the recording while it grew");
     assert_eq!(counted.recv_timeout(PATIENCE), Ok(0), "somebody watched");
     let mut alone = Bench::new();
     alone.engine.previews = crossbeam_channel::never();
-    alone.run(alone.request("alone.mp4"));
+    alone.run(sparse(alone.request("alone.mp4")));
     for kind in ["latents.safetensors", "mp4"] {
         let watched = read_file(&bench, &format!("watched.{kind}"));
         assert!(watched == read_file(&alone, &format!("alone.{kind}")), "another {kind}");

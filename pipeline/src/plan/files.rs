@@ -50,6 +50,11 @@ pub fn frames_of(video: &Path) -> PathBuf {
     beside(video, "frames")
 }
 
+/// The recording of a run that is put into the video's folder.
+pub fn recording_of(video: &Path) -> PathBuf {
+    beside(video, "tessera")
+}
+
 fn beside(video: &Path, ending: &str) -> PathBuf {
     let stem = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     video.with_file_name(format!("{stem}.{ending}"))
@@ -80,13 +85,22 @@ pub(super) fn settle_output(request: &mut Request) -> Result<()> {
     Ok(())
 }
 
+/// The folder of a request's video, as a folder is written: what names it as its recording gets one beside the video.
+pub fn folder_of_video(out: Option<&Path>) -> PathBuf {
+    let folder = match out {
+        Some(out) if is_folder(out) => out,
+        Some(out) => crate::files::folder_of(out),
+        None => Path::new("."),
+    };
+    folder.join("")
+}
+
 /// Names the recording after the video where it is asked for in a folder.
 pub(super) fn settle_recording(request: &mut Request) {
     if let (Some(record), Some(out)) = (&mut request.record, &request.out)
         && is_folder(record)
     {
-        let stem = out.file_stem().unwrap_or_default().to_string_lossy();
-        record.push(format!("{stem}.tessera"));
+        record.push(recording_of(out).file_name().unwrap_or_default());
     }
 }
 
@@ -133,9 +147,8 @@ pub(super) fn free(path: &Path) -> PathBuf {
         })
     };
     let is_free = |video: &PathBuf| {
-        [video.clone(), latents_of(video), sidecar_of(video), frames_of(video)]
-            .iter()
-            .all(|path| !path.exists())
+        let beside = [latents_of, sidecar_of, frames_of, recording_of].map(|name| name(video));
+        !video.exists() && beside.iter().all(|path| !path.exists())
     };
     (1..10_000).map(name).find(is_free).unwrap_or_else(|| name(10_000))
 }
@@ -228,6 +241,10 @@ mod tests {
         };
         assert_eq!(settle("runs/"), Path::new("runs/clip.v2.tessera"));
         assert_eq!(settle("runs/x.rec"), Path::new("runs/x.rec"));
+        for (out, folder) in [(None, "./"), (Some("a/b.mp4"), "a/"), (Some("new/"), "new/")] {
+            let found = folder_of_video(out.map(Path::new));
+            assert!(is_written_as_folder(&found) && found == Path::new(folder), "{found:?}");
+        }
     }
 
     #[test]

@@ -83,10 +83,11 @@ impl Recording {
         })
     }
 
-    /// Of every map by its number: blocks of each head at each level, from 0 to the deepest.
-    pub fn counts(&self) -> Result<BTreeMap<u32, Vec<Vec<u32>>>> {
+    /// Of every map from number `first` on: blocks of each head at each level, from 0 to the deepest.
+    pub fn counts_from(&self, first: u32) -> Result<BTreeMap<u32, Vec<Vec<u32>>>> {
         let blocks = self.meta().blocks();
-        let all = self.rows("SELECT id, counts FROM maps", params![], |row| {
+        let sql = "SELECT id, counts FROM maps WHERE id >= ?1";
+        let all = self.rows(sql, params![first], |row| {
             Ok((row.get(0)?, counted(&row.get::<_, Vec<u8>>(1)?, blocks)))
         })?;
         Ok(all.into_iter().collect())

@@ -258,6 +258,22 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Looks at the other of the two forwards of a guided step.",
     ),
     row(
+        Command::Follow,
+        "follow",
+        "Follow the newest step",
+        "F",
+        Menu::Lens,
+        "Looks at each step of the clip that is being made as soon as it is there, or stays at this one.",
+    ),
+    row(
+        Command::RecordClips,
+        "record_clips",
+        "Record clips for the Lens",
+        "",
+        Menu::Lens,
+        "Keeps a recording of up to 256 MB beside every clip that is made from now on, or does not.",
+    ),
+    row(
         Command::Palette,
         "palette",
         "Command palette…",

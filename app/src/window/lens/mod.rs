@@ -1,7 +1,8 @@
 //! The Lens: what attention looked at and what was skipped, of any recording, one cursor for all views.
 //!
 //! ```text
-//!   open, drop, tessera FILE ──► Ask {path, cursor} ──► Reader (a thread) ──► Found ──► Lens ──► views
+//!   open, drop, tessera FILE ─┐
+//!   a run and its events ─────┴► Ask {path, cursor} ──► Reader (a thread) ──► Found ──► Lens ──► views
 //! ```
 //!
 //! [`Subject`] is what is small and held for the whole run, [`Detail`] what is large of the one head that is looked at. The reader
@@ -10,6 +11,7 @@
 pub(crate) mod brush;
 mod detail;
 mod heads;
+mod live;
 mod map;
 mod order;
 mod pixels;
@@ -24,13 +26,15 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eframe::egui::Context;
+use eframe::egui::{Color32, Context};
 use tessera_pipeline::palette;
 use tessera_pipeline::recording::Held;
 use tessera_pipeline::sparsity::Mode;
 
 pub(crate) use brush::Brush;
 use detail::{Detail, Scores};
+use live::Live;
+pub(crate) use live::recorded;
 use pixels::{Picture, Pixels};
 pub(crate) use reader::{Ask, Found, Reader};
 pub(crate) use subject::{Look, Measure, Subject};
@@ -104,17 +108,33 @@ pub(crate) struct Pictures {
     frames: Option<Picture>,
 }
 
+/// The file that is to be shown.
+#[derive(Debug, Clone)]
+struct Wanted {
+    path: PathBuf,
+    /// Counts how often it was to be read.
+    revision: u64,
+    /// Whether it is still being written.
+    grows: bool,
+}
+
 /// All state of the Lens.
 #[derive(Default)]
 pub(crate) struct Lens {
-    /// The file that is to be shown, and how often it grew.
-    wanted: Option<(PathBuf, u64)>,
+    /// The file that is to be shown.
+    wanted: Option<Wanted>,
     asked: Option<Ask>,
     subject: Option<Arc<Subject>>,
     detail: Option<Box<Detail>>,
     pictures: Pictures,
     /// The branch that the timeline is painted of.
     timeline_of: Option<usize>,
+    /// The run that it goes along with.
+    live: Live,
+    /// Whether the newest step of a run that goes on is looked at.
+    pub(crate) follows: bool,
+    /// Whether steps may have come that nobody has looked at.
+    has_news: bool,
     /// The picture that is large.
     pub(crate) face: Face,
     /// Whether the map shows what changed.
@@ -144,13 +164,13 @@ impl Lens {
     /// Whether a file is being opened.
     pub(crate) fn is_opening(&self) -> bool {
         let shown = self.subject.as_ref().map(|subject| &subject.path);
-        self.wanted.as_ref().is_some_and(|(path, _)| shown != Some(path))
+        self.wanted.as_ref().is_some_and(|wanted| shown != Some(&wanted.path))
     }
 
     /// Opens a recording; what was open stays until it has been read.
     pub(crate) fn open(&mut self, path: PathBuf) {
-        let revision = self.wanted.as_ref().map_or(0, |(_, revision)| revision + 1);
-        self.wanted = Some((path, revision));
+        let revision = self.wanted.as_ref().map_or(0, |wanted| wanted.revision + 1);
+        (self.wanted, self.follows) = (Some(Wanted { path, revision, grows: false }), false);
     }
 
     /// Does what a view asked for; opening a file is not for the Lens alone.
@@ -167,11 +187,11 @@ impl Lens {
 
     /// What the reader is to be asked, when that is something new.
     pub(crate) fn ask(&mut self, cursor: Cursor) -> Option<Ask> {
-        let (path, revision) = self.wanted.clone()?;
+        let Wanted { path, revision, grows } = self.wanted.clone()?;
         // A frame or token that moves is no other map.
         let Cursor { step, branch, layer, head, .. } = cursor;
         let cursor = Cursor { step, branch, layer, head, ..Cursor::default() };
-        let ask = Ask { path, revision, cursor };
+        let ask = Ask { path, revision, grows, cursor };
         (self.asked.as_ref() != Some(&ask)).then(|| self.asked.insert(ask).clone())
     }
 
@@ -179,7 +199,10 @@ impl Lens {
     pub(crate) fn ask_brush(&mut self, cursor: Cursor) -> Option<brush::Ask> {
         let subject = self.subject.as_deref().filter(|_| self.face == Face::Brush)?;
         let (look, tokens) = (subject.look(cursor), self.brush.tokens(subject, cursor));
-        let (path, revision) = self.wanted.clone()?;
+        let wanted = self.wanted.as_ref().filter(|wanted| wanted.path == subject.path)?;
+        // What grows is opened anew when a step has come, not whenever a call has.
+        let revision = if wanted.grows { subject.newest_step() as u64 } else { wanted.revision };
+        let path = wanted.path.clone();
         self.brush.ask(brush::Ask { path, revision, look, tokens })
     }
 
@@ -199,7 +222,8 @@ impl Lens {
     pub(crate) fn take(&mut self, ctx: &Context, found: Found) -> Result<(), String> {
         match found {
             Found::Subject(subject) => {
-                let is_same = self.subject().is_some_and(|old| old.path == subject.path);
+                self.has_news = true;
+                let is_same = self.subject().is_some_and(|old| old.is_same_run(&subject));
                 if !is_same {
                     (self.detail, self.pictures) = (None, Pictures::default());
                     self.brush.clear();
@@ -208,8 +232,8 @@ impl Lens {
             }
             Found::Refused(path, error) => {
                 let shown = self.subject.as_ref().map(|subject| subject.path.clone());
-                if self.wanted.as_ref().is_some_and(|(wanted, _)| *wanted == path) {
-                    self.wanted = shown.map(|path| (path, 0));
+                if self.wanted.as_ref().is_some_and(|wanted| wanted.path == path) {
+                    self.wanted = shown.map(|path| Wanted { path, revision: 0, grows: false });
                     self.asked = None;
                 }
                 return Err(error);
@@ -253,14 +277,18 @@ impl Lens {
         for layer in 0..layers {
             for step in 0..steps {
                 let call = subject.call(Look { step, branch, layer, head: 0 });
-                cells.push(match call {
-                    None => palette::level(0),
+                let [r, g, b] = match call {
+                    None => {
+                        cells.push(Color32::TRANSPARENT);
+                        continue;
+                    }
                     Some(call) if call.mode == Mode::Dense => DENSE,
                     Some(call) => palette::heat(call.density().exact as f32),
-                });
+                };
+                cells.push(Color32::from_rgb(r, g, b));
             }
         }
-        let pixels = Pixels::flat([steps, layers], cells);
+        let pixels = Pixels::see_through([steps, layers], cells);
         self.pictures.timeline = self.load(ctx, "lens timeline", Some(pixels));
         self.timeline_of = Some(branch);
     }

@@ -27,7 +27,12 @@ impl Pixels {
     /// One picture without smaller ones.
     pub(super) fn flat(size: [usize; 2], cells: Vec<[u8; 3]>) -> Self {
         let pixels = cells.into_iter().map(|[r, g, b]| Color32::from_rgb(r, g, b)).collect();
-        Self(vec![ColorImage::new(size, pixels)])
+        Self::see_through(size, pixels)
+    }
+
+    /// One picture, in which some cells may show what is below.
+    pub(super) fn see_through(size: [usize; 2], cells: Vec<Color32>) -> Self {
+        Self(vec![ColorImage::new(size, cells)])
     }
 }
 

@@ -24,8 +24,10 @@ const UNREAD: usize = 16;
 pub(crate) struct Ask {
     /// The recording.
     pub(crate) path: PathBuf,
-    /// Grows when the file has grown.
+    /// Counts how often it was to be read.
     pub(crate) revision: u64,
+    /// Whether it is still being written: it may not be there yet, and only what is new is read.
+    pub(crate) grows: bool,
     /// Where everyone looks.
     pub(crate) cursor: Cursor,
 }
@@ -67,7 +69,7 @@ impl Reader {
         let (outbox, found) = bounded(UNREAD);
         let ctx = ctx.clone();
         std::thread::Builder::new().name("tessera-lens".into()).spawn(move || {
-            let mut desk = Desk { open: None, sheet: None, look: None, outbox, ctx };
+            let mut desk = Desk { open: None, sheet: None, detail: None, outbox, ctx };
             desk.say(Found::Examples(bundled::recordings()));
             for ask in inbox {
                 desk.serve(ask);
@@ -87,13 +89,37 @@ impl Reader {
     }
 }
 
+/// A file that is being read.
+struct Open {
+    recording: Recording,
+    subject: Arc<Subject>,
+    /// The revision that was asked for.
+    revision: u64,
+    /// Counts how often there was something new.
+    edition: u64,
+}
+
+/// What was sent, and whether more may come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent<T> {
+    of: T,
+    edition: u64,
+    is_past: bool,
+}
+
+impl<T: PartialEq> Sent<T> {
+    fn is_current(&self, of: &T, edition: u64) -> bool {
+        self.of == *of && (self.is_past || self.edition == edition)
+    }
+}
+
 /// What the worker has in its hands.
 struct Desk {
-    /// With the revision that was read.
-    open: Option<(Recording, Arc<Subject>, u64)>,
-    /// Of which step, branch and revision thumbnails were sent.
-    sheet: Option<(usize, usize, u64)>,
-    look: Option<(Look, u64)>,
+    open: Option<Open>,
+    /// Of which step and branch thumbnails were sent.
+    sheet: Option<Sent<(usize, usize)>>,
+    /// Of which look everything large was sent.
+    detail: Option<Sent<Look>>,
     outbox: Sender<Found>,
     ctx: Context,
 }
@@ -106,40 +132,60 @@ impl Desk {
     }
 
     fn serve(&mut self, ask: Ask) {
-        let is_there = |(recording, _, revision): &(Recording, Arc<Subject>, u64)| {
-            recording.path() == ask.path && *revision == ask.revision
-        };
-        if !self.open.as_ref().is_some_and(is_there) {
-            match open(&ask) {
-                Ok((recording, subject)) => {
-                    self.say(Found::Subject(Arc::clone(&subject)));
-                    self.open = Some((recording, subject, ask.revision));
-                    (self.sheet, self.look) = (None, None);
-                }
-                Err(error) => {
-                    self.say(Found::Refused(ask.path, error));
-                    return;
-                }
-            }
+        let cursor = ask.cursor;
+        if !self.bring(ask) {
+            return;
         }
-        let Some((recording, subject, revision)) = &self.open else { return };
-        let (look, revision) = (subject.look(ask.cursor), *revision);
-        if self.look != Some((look, revision)) {
+        let Some(Open { recording, subject, edition, .. }) = &self.open else { return };
+        let (look, edition) = (subject.look(cursor), *edition);
+        if !self.detail.is_some_and(|sent| sent.is_current(&look, edition)) {
             match Detail::read(recording, subject, look) {
                 Ok(detail) => self.say(Found::Detail(Box::new(detail))),
                 Err(error) => self.say(Found::Failed(error)),
             }
-            self.look = Some((look, revision));
+            self.detail = Some(Sent { of: look, edition, is_past: subject.is_past(look) });
         }
-        let of = (look.step, look.branch, revision);
-        if self.sheet != Some(of) {
-            let Some((recording, subject, _)) = &self.open else { return };
+        let of = (look.step, look.branch);
+        if !self.sheet.is_some_and(|sent| sent.is_current(&of, edition)) {
             match sheet(recording, subject, look) {
                 Ok(sheet) => self.say(Found::Sheet(sheet)),
                 Err(error) => self.say(Found::Failed(error)),
             }
-            self.sheet = Some(of);
+            let last = Look { layer: subject.meta.layers.saturating_sub(1), ..look };
+            self.sheet = Some(Sent { of, edition, is_past: subject.is_past(last) });
         }
+    }
+
+    /// Opens what is asked for, or reads on where it has grown; false when there is nothing to look at.
+    fn bring(&mut self, ask: Ask) -> bool {
+        let held = self.open.take().filter(|open| open.recording.path() == ask.path);
+        match held {
+            Some(open) if open.revision == ask.revision => self.open = Some(open),
+            Some(mut open) if ask.grows => {
+                // What cannot be read on is another run's by now, or was moved to its final name; the next ask opens it anew.
+                let Ok(grown) = open.subject.grown(&open.recording) else { return false };
+                open.revision = ask.revision;
+                if let Some(subject) = grown.map(Arc::new) {
+                    self.say(Found::Subject(Arc::clone(&subject)));
+                    (open.subject, open.edition) = (subject, open.edition + 1);
+                }
+                self.open = Some(open);
+            }
+            _ => match open(&ask) {
+                Ok((recording, subject)) => {
+                    self.say(Found::Subject(Arc::clone(&subject)));
+                    let revision = ask.revision;
+                    self.open = Some(Open { recording, subject, revision, edition: 0 });
+                    (self.sheet, self.detail) = (None, None);
+                }
+                Err(_) if ask.grows => return false, // its run has not begun it yet
+                Err(error) => {
+                    self.say(Found::Refused(ask.path, error));
+                    return false;
+                }
+            },
+        }
+        true
     }
 }
 

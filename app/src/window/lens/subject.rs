@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tessera_pipeline::recording::{Call, Meta, Outcome, Place, Recording};
+use tessera_pipeline::recording::{Call, Meta, Outcome, Place, Recording, partial_of};
 use tessera_pipeline::sparsity::Mode;
 
 use crate::window::cursor::Cursor;
@@ -18,9 +19,9 @@ pub(crate) struct Subject {
     /// How it ended.
     pub(crate) outcome: Outcome,
     /// `[steps, branches, layers]`, row-major.
-    calls: Vec<Option<Call>>,
+    calls: Vec<Option<Arc<Call>>>,
     /// Of each map, blocks of each head at each level.
-    counts: BTreeMap<u32, Vec<Vec<u32>>>,
+    counts: BTreeMap<u32, Arc<Vec<Vec<u32>>>>,
 }
 
 /// A head at a step: the part of the cursor that says which map is looked at, within the run.
@@ -73,21 +74,88 @@ impl Subject {
     /// Reads what is small of a recording; the error is for people.
     pub(super) fn read(recording: &Recording) -> Result<Self, String> {
         let meta = recording.meta().clone();
-        let branches = meta.branches();
-        let mut calls = vec![None; meta.steps() * branches.len() * meta.layers];
-        for step in 0..meta.steps() {
-            for call in recording.calls(step).map_err(|error| error.to_string())? {
-                let site = call.place.site;
-                let branch = branches.iter().position(|branch| *branch == site.branch);
-                if let Some(branch) = branch.filter(|_| site.layer < meta.layers) {
-                    let index = (step * branches.len() + branch) * meta.layers + site.layer;
-                    calls[index] = Some(call);
-                }
+        let calls = vec![None; meta.steps() * meta.branches().len() * meta.layers];
+        let outcome = recording.outcome().map_err(|error| error.to_string())?;
+        let (path, counts) = (recording.path().into(), BTreeMap::new());
+        let mut subject = Self { path, meta, outcome, calls, counts };
+        for step in 0..subject.meta.steps() {
+            subject.read_step(recording, step)?;
+        }
+        subject.read_counts(recording)?;
+        Ok(subject)
+    }
+
+    /// What has come since in a recording that grows; `None` when nothing has.
+    pub(super) fn grown(&self, recording: &Recording) -> Result<Option<Self>, String> {
+        let outcome = recording.outcome().map_err(|error| error.to_string())?;
+        let (meta, calls, counts) = (self.meta.clone(), self.calls.clone(), self.counts.clone());
+        let mut subject = Self { path: self.path.clone(), meta, outcome, calls, counts };
+        // Steps come one after another: what is new begins in the one that was the last.
+        let first = self.newest().map_or(0, |newest| newest / self.calls_of_step());
+        for step in first..subject.meta.steps() {
+            if subject.read_step(recording, step)? == 0 {
+                break;
             }
         }
-        let outcome = recording.outcome().map_err(|error| error.to_string())?;
-        let counts = recording.counts().map_err(|error| error.to_string())?;
-        Ok(Self { path: recording.path().into(), meta, outcome, calls, counts })
+        subject.read_counts(recording)?;
+        let has_grown = subject.newest() != self.newest() || subject.outcome != self.outcome;
+        Ok(has_grown.then_some(subject))
+    }
+
+    /// Reads the counts of maps that are not known yet.
+    fn read_counts(&mut self, recording: &Recording) -> Result<(), String> {
+        let first = self.counts.last_key_value().map_or(0, |(last, _)| last + 1);
+        let new = recording.counts_from(first).map_err(|error| error.to_string())?;
+        self.counts.extend(new.into_iter().map(|(map, counts)| (map, Arc::new(counts))));
+        Ok(())
+    }
+
+    /// Reads the calls of a step, and says how many there are.
+    fn read_step(&mut self, recording: &Recording, step: usize) -> Result<usize, String> {
+        let calls = recording.calls(step).map_err(|error| error.to_string())?;
+        let (branches, count) = (self.meta.branches(), calls.len());
+        for call in calls {
+            let site = call.place.site;
+            let branch = branches.iter().position(|branch| *branch == site.branch);
+            if let Some(branch) = branch.filter(|_| site.layer < self.meta.layers) {
+                let index = self.index(Look { step, branch, layer: site.layer, head: 0 });
+                self.calls[index] = Some(Arc::new(call));
+            }
+        }
+        Ok(count)
+    }
+
+    /// Where a call is among all, which is also when it is made.
+    fn index(&self, look: Look) -> usize {
+        (look.step * self.meta.branches().len() + look.branch) * self.meta.layers + look.layer
+    }
+
+    /// The call that was made last.
+    fn newest(&self) -> Option<usize> {
+        self.calls.iter().rposition(Option::is_some)
+    }
+
+    fn calls_of_step(&self) -> usize {
+        (self.meta.branches().len() * self.meta.layers).max(1)
+    }
+
+    /// The newest step whose calls are all there; the first one until then.
+    pub(crate) fn newest_step(&self) -> usize {
+        let steps = self.calls.chunks(self.calls_of_step());
+        let whole: Vec<bool> = steps.map(|calls| calls.iter().all(Option::is_some)).collect();
+        whole.iter().rposition(|is_whole| *is_whole).unwrap_or(0)
+    }
+
+    /// Whether nothing more will come of this call: a later one is there, or the run has ended.
+    pub(super) fn is_past(&self, look: Look) -> bool {
+        let newest = self.newest().is_some_and(|newest| newest > self.index(look));
+        newest || self.outcome != Outcome::Unfinished
+    }
+
+    /// Whether both are of one run: its recording has another name while it grows.
+    pub(super) fn is_same_run(&self, other: &Self) -> bool {
+        let is_grown = |young: &Path, old: &Path| young == old || young == partial_of(old);
+        is_grown(&self.path, &other.path) || is_grown(&other.path, &self.path)
     }
 
     /// The file's own name.
@@ -109,8 +177,7 @@ impl Subject {
 
     /// The call that is looked at, if it was made.
     pub(crate) fn call(&self, look: Look) -> Option<&Call> {
-        let index = (look.step * self.meta.branches().len() + look.branch) * self.meta.layers;
-        self.calls.get(index + look.layer)?.as_ref()
+        self.calls.get(self.index(look))?.as_deref()
     }
 
     /// Its place in the recording.

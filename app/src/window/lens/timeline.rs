@@ -43,10 +43,13 @@ pub(super) fn show(
     };
     let painter = ui.painter();
     let wide = strip.width() * ui.pixels_per_point();
+    painter.rect_filled(strip, 0.0, ui.visuals().extreme_bg_color); // of calls that have not been made
     if let Some(texture) = store.lens.pictures.timeline.as_ref().and_then(|strip| strip.at(wide)) {
         let uv = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
         painter.image(texture, strip, uv, Color32::WHITE);
     }
+    let edge = ui.visuals().widgets.noninteractive.bg_stroke;
+    painter.rect_stroke(strip, 0.0, edge, StrokeKind::Outside);
     marks(ui, subject, look, side, &cell, strip);
     names(ui, strip, (steps, layers), side);
     painter.rect_stroke(

@@ -50,7 +50,7 @@ fn empty(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     ui.vertical_centered(|ui| {
         ui.add_space(ui.available_height() * 0.22);
         ui.label(RichText::new("Lens").heading());
-        let text = "See what attention looks at and what is skipped, of any recorded run. `tessera generate … --record FILE` records one.";
+        let text = "See what attention looks at and what is skipped: of the clip that is being made, and of any recorded run.";
         ui.label(text);
         ui.add_space(10.0);
         if store.lens.is_opening() {
@@ -84,7 +84,9 @@ fn head(ui: &mut Ui, store: &Store, subject: &Subject, look: Look, actions: &mut
             meta.size
         );
         ui.label(RichText::new(about).weak()).on_hover_text(&meta.request.prompt);
+        let is_live = store.lens.is_growing();
         match &subject.outcome {
+            Outcome::Unfinished if is_live => parts::note(ui, store.theme.colors.accent, "live"),
             Outcome::Finished => {}
             Outcome::Cancelled => parts::note(ui, store.theme.colors.warning, "stopped"),
             Outcome::Failed { error } => parts::note(ui, store.theme.colors.error, error),
@@ -92,6 +94,12 @@ fn head(ui: &mut Ui, store: &Store, subject: &Subject, look: Look, actions: &mut
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             parts::command_button(ui, store, Command::OpenRecording, "Open…", actions);
+            if is_live {
+                let button = Button::selectable(store.lens.follows, "Follow");
+                if parts::explain(ui, store, Command::Follow, button).clicked() {
+                    actions.push(Action::Run(Command::Follow));
+                }
+            }
             let now = Cursor {
                 step: look.step,
                 branch: look.branch,
@@ -150,6 +158,10 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
         ui.weak("Reading…");
         return;
     };
+    if subject.outcome == Outcome::Unfinished && subject.call(detail.look).is_none() {
+        ui.weak(format!("Step {} has not come to this layer yet.", detail.look.step + 1));
+        return;
+    }
     match lens.face {
         Face::Brush => brush::view::show(ui, store, subject, actions),
         Face::Map => map::show(ui, store, subject, detail, actions),

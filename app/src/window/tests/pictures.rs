@@ -12,7 +12,7 @@ use tessera_pipeline::events::{EventKind, JobId, Phase};
 use tessera_pipeline::gaze::Reading;
 use tessera_pipeline::preview::Preview;
 
-use super::{Desk, open};
+use super::{Desk, live, open};
 use crate::window::cursor::Cursor;
 use crate::window::layout::{Pane, reveal};
 use crate::window::lens::{Cell, Face, Measure, Sort};
@@ -188,5 +188,23 @@ fn the_lens_is_drawn() {
         (lens.sort, lens.cell) = (Sort::By(Measure::Density), Cell::Number(Measure::Density));
         desk.harness.run_steps(3);
         look(&mut desk, &name("numbers"));
+    }
+}
+
+#[test]
+fn the_lens_is_drawn_while_a_clip_is_made() {
+    if !can_draw() {
+        return;
+    }
+    for theme in ["dark", "light"] {
+        let builder = Harness::builder().with_size(Vec2::new(1280.0, 800.0)).wgpu();
+        let mut desk = live::desk(builder, 12);
+        if theme == "light" {
+            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+        }
+        desk.press(Modifiers::COMMAND, Key::Enter);
+        desk.wait("some steps", live::shows_step(3));
+        look(&mut desk, &format!("lens-live-{theme}-1280"));
+        desk.harness.state_mut().close();
     }
 }

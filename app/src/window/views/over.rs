@@ -177,6 +177,13 @@ fn settings(ui: &mut Ui, store: &Store, listening: Option<Command>, actions: &mu
             ui.label("Layout");
             parts::command_button(ui, store, Command::ResetLayout, "Reset layout", actions);
             ui.end_row();
+            ui.label("Lens");
+            let row = Command::RecordClips.row();
+            let mut records = store.records;
+            if ui.checkbox(&mut records, row.name).on_hover_text(row.help).changed() {
+                actions.push(Action::Run(Command::RecordClips));
+            }
+            ui.end_row();
         },
     );
     ui.add_space(6.0);
