@@ -40,7 +40,13 @@ pub struct Subject<'a> {
 /// Resolves a filled request ([`crate::sparsity::options::fill`]); `None` for dense attention.
 pub fn resolve(request: &Request, subject: &Subject<'_>) -> Result<Option<Resolved>> {
     let Some(options) = Options::new(request).map_err(Error::Settings)? else { return Ok(None) };
-    let layers = subject.sequence.layers;
+    let (layers, heads) = (subject.sequence.layers, subject.sequence.heads);
+    if options.dense_heads.resolve(layers, heads).is_none() {
+        let expected =
+            format!("layers 0 to {} with heads 0 to {}", layers.max(1) - 1, heads.max(1) - 1);
+        let problem = Problem::new("dense_heads", expected, &options.dense_heads);
+        return Err(Error::Settings(vec![problem]));
+    }
     let schedule =
         Schedule::new(&options.terms, subject.sigmas, layers).map_err(Error::Settings)?;
     let plan = match &options.plan {

@@ -71,6 +71,9 @@ pub struct Request {
     /// Share of the dense work that sparse calls do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<f64>,
+    /// Where levels end, for methods that go by cut-offs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<String>,
     /// Token order of sparse calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
@@ -92,6 +95,9 @@ pub struct Request {
     /// Layers that stay dense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense_layers: Option<String>,
+    /// Heads that stay dense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dense_heads: Option<String>,
     /// When maps are estimated again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
@@ -193,6 +199,7 @@ impl Default for Request {
             attention: None,
             preset: None,
             density: None,
+            thresholds: None,
             order: None,
             levels: None,
             floor: None,
@@ -200,6 +207,7 @@ impl Default for Request {
             warmup: None,
             dense_last: None,
             dense_layers: None,
+            dense_heads: None,
             refresh: None,
             keep_self: None,
             keep_radius: None,

@@ -36,6 +36,20 @@ pub fn cumulative(
     })
 }
 
+/// Of every block the share of its row's probability that blocks before it hold, `[B, H, rows, columns]` F32: what
+/// [`cumulative`] compares with its ends. A block has the level of an end, or a finer one, where this does not exceed the end.
+pub fn share_before(prob: &Tensor, blocks: Blocks) -> Result<Tensor> {
+    let scores = Scores::probabilities("share_before", prob, blocks)?;
+    scores.places(|row, places| {
+        let prob = scores.row(row);
+        let ranked = ranked(prob, row % blocks.rows(), blocks);
+        let before = std::iter::once(0.0).chain(shares(prob, &ranked));
+        for (column, share) in ranked.iter().zip(before) {
+            places[*column as usize] = share as f32;
+        }
+    })
+}
+
 /// The cumulative shares of the ranked blocks.
 pub(super) fn shares(prob: &[f32], ranked: &[u32]) -> Vec<f64> {
     let total: f64 = prob.iter().map(|&p| f64::from(p)).sum();

@@ -32,9 +32,9 @@ mod tests;
 mod top_k;
 mod top_p;
 
-pub use cumulative::cumulative;
+pub use cumulative::{cumulative, share_before};
 pub use mean_sigma::mean_sigma;
-pub use quotas::quotas;
+pub use quotas::{quotas, rank_share};
 pub use top_k::{top_k_head, top_k_rows};
 pub use top_p::top_p;
 
@@ -105,6 +105,15 @@ impl Scores {
         let mut levels = vec![SKIPPED; self.rows() * columns];
         levels.par_chunks_mut(columns).enumerate().for_each(|(row, levels)| choose(row, levels));
         self.finish(levels)
+    }
+
+    /// What `place` writes of each row, as a tensor of the scores' shape and device.
+    fn places(&self, place: impl Fn(usize, &mut [f32]) + Sync) -> Result<Tensor> {
+        let columns = self.blocks.columns();
+        let mut places = vec![0.0; self.rows() * columns];
+        places.par_chunks_mut(columns).enumerate().for_each(|(row, places)| place(row, places));
+        let shape = (self.heads.0, self.heads.1, self.blocks.rows(), columns);
+        Tensor::from_vec(places, shape, &self.device)
     }
 
     /// A map on the scores' device.

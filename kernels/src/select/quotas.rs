@@ -24,3 +24,16 @@ pub fn quotas(scores: &Tensor, blocks: Blocks, ends: &[(u8, f64)]) -> Result<Lev
         );
     })
 }
+
+/// Of every block its place in its row, best first, as a share of the row, `[B, H, rows, columns]` F32: what [`quotas`]
+/// compares with its ends. A block has the level of an end, or a finer one, where this does not exceed the end.
+pub fn rank_share(scores: &Tensor, blocks: Blocks) -> Result<Tensor> {
+    let scores = Scores::new("rank_share", scores, blocks)?;
+    let columns = blocks.columns() as f64;
+    scores.places(|row, places| {
+        let ranked = ranked(scores.row(row), row % blocks.rows(), blocks);
+        for (place, column) in ranked.iter().enumerate() {
+            places[*column as usize] = ((place + 1) as f64 / columns) as f32;
+        }
+    })
+}

@@ -55,6 +55,17 @@ fn quotas_round_down() {
 }
 
 #[test]
+fn places_say_where_ends_part_a_row() {
+    let values =
+        |places: Result<Tensor>| places.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    // Best first: columns 1, 3, 4, 0, 2.
+    let before = values(share_before(&shares(), five()));
+    let expected = [0.85, 0.0, 0.95, 0.4, 0.65];
+    assert!(before.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{before:?}");
+    assert_eq!(values(rank_share(&shares(), five())), [0.8, 0.2, 1.0, 0.4, 0.6]);
+}
+
+#[test]
 fn top_p_stops_before_or_after_the_crossing_block() {
     let of = |crossing, clamp| levels(top_p(&shares(), five(), 0.6, crossing, clamp));
     // .4 is below .6, .65 is not: column 1, and column 3 crosses.
@@ -185,6 +196,32 @@ proptest! {
             prop_assert!(share >= of(a, c).last().unwrap().1 - 1e-6);
             prop_assert!(count(row, FULL) >= min_full.clamp(1, columns));
             prop_assert!(best_are_kept(&(kept, skipped)));
+        }
+    }
+
+    #[test]
+    fn levels_are_those_of_the_ends_that_places_do_not_exceed(
+        (blocks, scores) in any_scores(),
+        mut shares in [0.0..1.0, 0.0..1.0_f64],
+    ) {
+        shares.sort_by(f64::total_cmp);
+        let prob = scores.exp().unwrap();
+        let ends: Vec<(u8, f64)> =
+            (1..=blocks.deepest_level().min(2)).zip(shares).collect();
+        let values =
+            |places: Result<Tensor>| places.unwrap().flatten_all().unwrap().to_vec1::<f32>();
+        for (places, map) in [
+            (share_before(&prob, blocks), cumulative(&prob, blocks, &ends, 0)),
+            (rank_share(&prob, blocks), quotas(&prob, blocks, &ends)),
+        ] {
+            for (place, level) in values(places).unwrap().into_iter().zip(levels(map)) {
+                let place = f64::from(place);
+                if ends.iter().any(|(_, end)| (place - end).abs() < 1e-5) {
+                    continue; // rounding decides
+                }
+                let end = ends.iter().find(|(_, end)| place <= *end);
+                prop_assert_eq!(level, end.map_or(SKIPPED, |(level, _)| *level));
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use tessera_models::attention::Sequence;
 use crate::machine::parse_bytes;
 use crate::request::Request;
 use crate::settings::{self, Preset, Problem, Section};
+use crate::sparsity::heads;
 
 /// Heads that are pinned when nobody chooses any.
 const AUTO_HEADS: usize = 8;
@@ -60,27 +61,17 @@ impl LatentFormat {
 enum Heads {
     Auto,
     All,
-    /// A layer with one of its heads, or with all of them.
-    Listed(Vec<(usize, Option<usize>)>),
+    Listed(heads::Heads),
 }
 
 impl FromStr for Heads {
-    type Err = ();
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let number = |text: &str| text.trim().parse::<usize>().map_err(drop);
+    fn from_str(text: &str) -> Result<Self, String> {
         Ok(match text.trim() {
             "auto" => Self::Auto,
             "all" => Self::All,
-            "none" => Self::Listed(Vec::new()),
-            list => Self::Listed(
-                list.split(',')
-                    .map(|one| match one.split_once(':') {
-                        Some((layer, head)) => Ok((number(layer)?, Some(number(head)?))),
-                        None => Ok((number(one)?, None)),
-                    })
-                    .collect::<Result<_, ()>>()?,
-            ),
+            list => Self::Listed(list.parse()?),
         })
     }
 }
@@ -95,17 +86,10 @@ impl Heads {
                 let count = AUTO_HEADS.min(layers);
                 (0..count).map(|i| [i * layers / count, i * heads / count % heads]).collect()
             }
-            Self::Listed(list) => list
-                .iter()
-                .flat_map(|(layer, head)| match head {
-                    Some(head) => vec![[*layer, *head]],
-                    None => all(*layer).collect(),
-                })
-                .collect(),
+            Self::Listed(list) => return list.resolve(layers, heads),
         };
         pinned.sort_unstable();
-        pinned.dedup();
-        pinned.iter().all(|[layer, head]| *layer < layers && *head < heads).then_some(pinned)
+        Some(pinned)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::{Kind, Preset, Section, Setting};
 use crate::machine::parse_bytes;
+use crate::sparsity::cuts::Ends;
+use crate::sparsity::heads::Heads;
 use crate::sparsity::layers::Layers;
 use crate::sparsity::levels::Levels;
 use crate::sparsity::options::CACHE_LIMIT;
@@ -45,6 +47,16 @@ pub(super) const ROWS: &[Setting] = &[
         Kind::Float { min: 0.0, max: 1.0 },
         Preset::Decided("what the preset's selection comes to"),
         "Share of the dense work that sparse attention does, keeps and floor included. Each call selects as much as meets it.",
+    ),
+    row(
+        "thresholds",
+        "thresholds",
+        Kind::Form {
+            expected: "1:0.4,2:0.5,3:0.6,4:0.8 or other levels with where they end, both ascending",
+            matches: |text| text.parse::<Ends>().is_ok(),
+        },
+        BY_PRESET,
+        "Cut-offs of a method that has them, psa: each level goes on to this share of a row's estimated attention, or of the row's blocks in its presets by quota.",
     ),
     row(
         "order",
@@ -109,6 +121,16 @@ pub(super) const ROWS: &[Setting] = &[
         },
         BY_PRESET,
         "Layers that stay dense in every step.",
+    ),
+    row(
+        "dense_heads",
+        "dense-heads",
+        Kind::Form {
+            expected: "3:0,3:1,7 or other heads as layer:head, or a layer for all of its heads, or none",
+            matches: |text| text.parse::<Heads>().is_ok(),
+        },
+        Preset::Absent("none"),
+        "Heads that stay dense in every step, beside layers that do; a density that is asked for is that of the others.",
     ),
     row(
         "refresh",

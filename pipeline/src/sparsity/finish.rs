@@ -127,14 +127,29 @@ impl Rules {
     }
 }
 
-/// The map of a call: the policy's own choice, or the one whose density is nearest to what was asked for.
-pub fn choose(prepared: &Prepared<'_>, density: Option<f64>, rules: &Rules) -> Result<LevelMap> {
+/// The map of a call: the policy's own choice, or the one whose density is nearest to what was asked for, as the mean over
+/// all heads but the `dense` ones, which will be seen in full.
+pub fn choose(
+    prepared: &Prepared<'_>,
+    density: Option<f64>,
+    rules: &Rules,
+    dense: &[usize],
+) -> Result<LevelMap> {
     let scores = prepared.scores.as_ref();
     let map = |knob| rules.apply(&(prepared.select)(knob)?, scores);
     let Some(wanted) = density else { return map(Knob::Preset) };
     if wanted >= 1.0 {
         return map(Knob::Keep(1.0));
     }
+    let density = |map: &LevelMap| -> Result<f64> {
+        let (_, heads) = map.heads();
+        let all = map.densities()?.into_iter().enumerate();
+        let counted: Vec<f64> = all
+            .filter(|(index, _)| dense.len() >= heads || !dense.contains(&(index % heads)))
+            .map(|(_, density)| density.exact)
+            .collect();
+        Ok(counted.iter().sum::<f64>() / counted.len().max(1) as f64)
+    };
     let (mut low, mut high) = (0.0, 1.0);
     let mut best: Option<(f64, LevelMap)> = None;
     for attempt in 0..=TRIES {
@@ -146,7 +161,7 @@ pub fn choose(prepared: &Prepared<'_>, density: Option<f64>, rules: &Rules) -> R
             _ => f64::midpoint(low, high),
         };
         let tried = map(Knob::Keep(keep))?;
-        let got = tried.density()?.exact;
+        let got = density(&tried)?;
         let missed = (got - wanted).abs();
         if best.as_ref().is_none_or(|(least, _)| missed < *least) {
             best = Some((missed, tried));
@@ -263,7 +278,7 @@ mod tests {
                 Ok(LevelMap::from_vec(levels.collect(), (1, 1), blocks)?)
             }),
         };
-        let got = |wanted| choose(&prepared, wanted, &rules).unwrap().density().unwrap().exact;
+        let got = |wanted| choose(&prepared, wanted, &rules, &[]).unwrap().density().unwrap().exact;
         let of = |full: f64| (full + (8.0 - full) / 64.0) / 8.0;
         assert!((got(None) - of(2.0)).abs() < 1e-12);
         for (wanted, full) in [(0.5, 4.0), (0.55, 4.0), (0.62, 5.0), (0.02, 0.0), (1.0, 8.0)] {

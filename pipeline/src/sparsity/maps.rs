@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
-use tessera_kernels::levels::{Density, LevelMap};
+use tessera_kernels::levels::{Density, FULL, LevelMap};
 use tessera_kernels::order::{Order, permute};
 use tessera_kernels::pyramid::Bias;
 use tessera_models::attention::{Branch, Sequence, Site};
@@ -80,7 +80,7 @@ impl Used {
 impl Maps {
     /// A method at the start of a run. [`Schedule::always`] asks it at every call, as a replay does.
     pub fn new(options: Options, schedule: Schedule, plan: Option<PlanFile>, seed: u64) -> Self {
-        let policy = (options.preset.build)();
+        let policy = options.policy();
         let mut hasher = DefaultHasher::new();
         format!("{options:?} {policy:?}").hash(&mut hasher);
         let cache = MapCache::new(options.cache_limit);
@@ -124,6 +124,39 @@ impl Maps {
 
     /// The map of a call. The error is a policy's that could not choose, or a strict run's.
     pub fn used(&mut self, call: &Call<'_>, tally: &mut Tally) -> Result<Used> {
+        let used = self.chosen(call, tally)?;
+        self.opened(used, call.site.layer)
+    }
+
+    /// With the layer's dense heads in full. What is kept for later calls has them as they were chosen, because layers that
+    /// share a map need not share dense heads.
+    fn opened(&self, mut used: Used, layer: usize) -> Result<Used> {
+        let (blocks, heads) = (used.map.blocks(), used.map.heads());
+        let dense = self.options.dense_heads.of(layer, heads.1);
+        if dense.is_empty() {
+            return Ok(used);
+        }
+        let is_dense = |index: usize| dense.contains(&(index % heads.1));
+        let mut levels = used.map.to_vec()?;
+        let all = levels.chunks_mut(blocks.rows() * blocks.columns()).enumerate();
+        all.filter(|(index, _)| is_dense(*index)).for_each(|(_, levels)| levels.fill(FULL));
+        let levels =
+            Tensor::from_vec(levels, used.map.levels().dims(), used.map.levels().device())?;
+        used.map = LevelMap::new(levels, blocks)?;
+        for (index, density) in used.densities.iter_mut().enumerate() {
+            if is_dense(index) {
+                *density = Density { nominal: 1.0, exact: 1.0 };
+            }
+        }
+        for (index, retained) in used.retained.iter_mut().flatten().enumerate() {
+            if is_dense(index) {
+                *retained = 1.0;
+            }
+        }
+        Ok(used)
+    }
+
+    fn chosen(&mut self, call: &Call<'_>, tally: &mut Tally) -> Result<Used> {
         let layout = self.layout(call.site.layer)?;
         let key = self.key(self.owner(call.site), call.operands[0], &layout)?;
         let due = self.schedule.due(call.step.index);
@@ -285,7 +318,8 @@ impl Maps {
             Some(keys) => &layout.rules.with_keys(&layout.there, keys),
             None => &layout.rules,
         };
-        let map = choose(&prepared, self.options.density, rules)?;
+        let dense = self.options.dense_heads.of(call.site.layer, q.dim(1)?);
+        let map = choose(&prepared, self.options.density, rules, &dense)?;
         let Prepared { scores, lse, key_order, .. } = prepared;
         Ok(Estimated { map, scores, lse, key_order })
     }

@@ -8,8 +8,10 @@ pub mod arrangement;
 pub mod attention;
 pub mod cache;
 pub mod calibration;
+pub mod cuts;
 pub mod finish;
 pub(crate) mod geometry;
+pub mod heads;
 pub mod layers;
 pub mod layout;
 pub mod levels;
@@ -28,6 +30,7 @@ pub mod tally;
 
 pub use arrangement::Arrangement;
 pub use attention::SparseAttention;
+pub use cuts::{Cuts, Ends};
 pub use observer::{CallReport, Mode, Observer, SparseReport, Step};
 pub use options::Options;
 pub use policy::{Cells, Knob, Needs, Outline, Policy, Prepared, View};

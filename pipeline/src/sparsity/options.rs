@@ -9,6 +9,8 @@ use tessera_kernels::pyramid::Bias;
 use tessera_models::attention::{Branch, Site};
 
 use super::Arrangement;
+use super::cuts::Ends;
+use super::heads::Heads;
 use super::layers::Layers;
 use super::levels::Levels;
 use super::policy::Policy;
@@ -30,6 +32,10 @@ pub struct Options {
     pub preset: &'static Preset,
     /// Share of the dense work to keep; `None` takes what the preset's selection comes to.
     pub density: Option<f64>,
+    /// Where levels end; `None` takes the preset's cut-offs, where its method has any.
+    pub thresholds: Option<Ends>,
+    /// Heads that stay dense.
+    pub dense_heads: Heads,
     /// Token order; `None` is the method's own, which then differs between layers.
     pub order: Option<Arrangement>,
     /// Levels that maps may use.
@@ -125,6 +131,9 @@ impl Options {
                 method,
                 preset,
                 density: request.density,
+                thresholds: given("thresholds", request.thresholds.as_deref())?,
+                dense_heads: given("dense_heads", request.dense_heads.as_deref())?
+                    .unwrap_or_default(),
                 order,
                 levels: word("levels", request.levels.as_deref())?,
                 floor: need("floor", request.floor)? as u8,
@@ -152,6 +161,12 @@ impl Options {
             let expected = format!("0 or one of the levels {}", options.levels);
             return Err(one(Problem::new("floor", expected, options.floor)));
         }
+        if options.thresholds.is_some() && (preset.build)().cuts().is_none() {
+            let expected =
+                format!("none, because {} does not choose by cut-offs as psa does", method.name);
+            let got = request.thresholds.as_deref().unwrap_or_default();
+            return Err(one(Problem::new("thresholds", expected, got)));
+        }
         if options.plan.is_none() && options.needs_plan() {
             return Err(one(Problem::new(
                 "plan",
@@ -163,6 +178,13 @@ impl Options {
             )));
         }
         Ok(Some(options))
+    }
+
+    /// The method with its numbers.
+    pub fn policy(&self) -> Box<dyn Policy> {
+        let policy = (self.preset.build)();
+        let other = self.thresholds.as_ref().and_then(|ends| policy.with_ends(ends));
+        other.unwrap_or(policy)
     }
 
     /// The token order of a layer.
@@ -235,6 +257,13 @@ where
     value.parse().map_err(|error: T::Err| Problem::new(key, error.to_string(), value))
 }
 
+fn given<T: FromStr>(key: &str, value: Option<&str>) -> Result<Option<T>, Problem>
+where
+    T::Err: Display,
+{
+    value.map(|value| word(key, Some(value))).transpose()
+}
+
 fn cache_limit(value: Option<&str>) -> Result<u64, Problem> {
     let value = need("cache_limit", value)?;
     parse_bytes(value).ok_or_else(|| Problem::new("cache_limit", "a size such as 2G", value))
@@ -305,6 +334,21 @@ mod tests {
             assert!(Options::new(&request).unwrap().is_none());
             assert_eq!(idle(&request), ["density", "strict"]);
         }
+    }
+
+    #[test]
+    fn thresholds_are_for_methods_that_have_cut_offs() {
+        let mut request = psa(|r| r.thresholds = Some("1:0.3,4:0.9".into()));
+        fill(&mut request, 8).unwrap();
+        let options = Options::new(&request).unwrap().unwrap();
+        assert_eq!(options.policy().cuts().unwrap().ends.as_slice(), [(1, 0.3), (4, 0.9)]);
+        let without = Options { thresholds: None, ..options };
+        assert_eq!(without.policy().cuts().unwrap().ends.to_string(), "1:0.4,2:0.5,3:0.6,4:0.8");
+        let wrong = psa(|r| {
+            r.attention = Some("tessera".into());
+            r.thresholds = Some("1:0.3".into());
+        });
+        assert!(told(&wrong).starts_with("thresholds: expected none, because tessera"));
     }
 
     #[test]

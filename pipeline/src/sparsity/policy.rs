@@ -15,6 +15,7 @@ use tessera_models::geometry::Grid;
 
 use super::Arrangement;
 use super::calibration::LayerPlan;
+use super::cuts::{Cuts, Ends};
 use crate::Result;
 
 /// One attention call as a policy sees it. Tokens are in the policy's order already; text, where the attention has any,
@@ -160,6 +161,16 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// says so (shares of a row, static patterns). `None` where queries, keys or calibration decide; then the preset says
     /// what it came to ([`super::registry::Defaults::measured_density`]).
     fn density(&self, _outline: &Outline<'_>) -> Option<f64> {
+        None
+    }
+
+    /// Where levels end, of a method that chooses by cut-offs.
+    fn cuts(&self) -> Option<&Cuts> {
+        None
+    }
+
+    /// The same with other ends; `None` of a method without cut-offs.
+    fn with_ends(&self, _ends: &Ends) -> Option<Box<dyn Policy>> {
         None
     }
 

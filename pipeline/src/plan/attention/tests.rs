@@ -57,6 +57,22 @@ fn the_prediction_knows_the_density() {
 }
 
 #[test]
+fn the_prediction_knows_cut_offs_and_dense_heads() {
+    let density = |change: &dyn Fn(&mut Request)| {
+        planned(&sparse(|request| change(request))).attention.unwrap().expected_density
+    };
+    let preset = density(&|_| ());
+    assert_eq!(preset, 0.23, "as it was measured");
+    assert_eq!(density(&|r| r.thresholds = Some("1:0.4,2:0.5,3:0.6,4:0.8".into())), preset);
+    // Twice the work of even blocks.
+    let twice = density(&|r| r.thresholds = Some("1:1".into()));
+    assert!((twice - 0.46).abs() < 1e-9, "{twice}");
+    // Two of forty heads.
+    let opened = density(&|r| r.dense_heads = Some("0:1,3:4".into()));
+    assert!((opened - (0.95 * preset + 0.05)).abs() < 1e-9, "{opened}");
+}
+
+#[test]
 fn the_prediction_knows_what_choosing_takes() {
     let share = |method: &str, change: &dyn Fn(&mut Request)| {
         let plan = planned(&sparse(|request| {
@@ -197,7 +213,7 @@ fn what_a_clip_makes_impossible_is_refused_with_the_bound() {
 fn every_setting_is_refused_beyond_its_bound() {
     type Change = dyn Fn(&mut Request);
     let steps = "warmup: expected at most 19 of the run's 20 steps";
-    let cases: [(&Change, &str); 19] = [
+    let cases: [(&Change, &str); 21] = [
         (
             &|r| r.attention = Some("sparce".into()),
             "attention: expected one of dense, tessera, psa, ",
@@ -228,6 +244,11 @@ fn every_setting_is_refused_beyond_its_bound() {
             &|r| r.dense_layers = Some("0-7".into()),
             "dense_layers: expected fewer than all 8 layers",
         ),
+        (
+            &|r| r.dense_heads = Some("3:5".into()),
+            "dense_heads: expected layers 0 to 7 with heads 0 to 4, got 3:5",
+        ),
+        (&|r| r.thresholds = Some("1:0.5,2:0.4".into()), "thresholds: expected 1:0.4,2:0.5"),
         (&|r| r.refresh = Some("at:6,20".into()), "refresh: expected steps from 0 to 19, got 20"),
         (&|r| r.refresh = Some("0".into()), "refresh: expected 1 or another number of steps"),
         (&|r| r.least_full = Some(1.5), "least_full: expected a number from 0 to 1, got 1.5"),

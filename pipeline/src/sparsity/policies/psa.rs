@@ -10,13 +10,13 @@ use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap};
 use tessera_kernels::scores::{Estimator, Sampling, group_cosine, sampled_max};
-use tessera_kernels::select;
 
 use super::knob::{by_scores, stretched};
 use crate::Result;
+use crate::sparsity::cuts::Scale;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::Span;
-use crate::sparsity::{Arrangement, Knob, Outline, Policy, Prepared, View};
+use crate::sparsity::{Arrangement, Cuts, Ends, Knob, Outline, Policy, Prepared, View};
 
 /// The method.
 pub(super) const METHOD: Method = Method {
@@ -102,26 +102,19 @@ const fn measured(density: f64) -> Defaults {
 const VIDEO_CAP: Option<[f32; 3]> = Some([0.70, 0.65, 0.60]);
 
 fn thresholds(ends: [f64; 4], cap: Option<[f32; 3]>) -> Box<dyn Policy> {
-    Box::new(Psa { selector: Selector::Thresholds, ends, cap, order: Arrangement::Gilbert })
+    let cuts = Cuts { scale: Scale::Mass, ends: Ends::from_first(&ends) };
+    Box::new(Psa { cuts, cap, order: Arrangement::Gilbert })
 }
 
 fn quotas(ends: [f64; 4], cap: Option<[f32; 3]>, order: Arrangement) -> Box<dyn Policy> {
-    Box::new(Psa { selector: Selector::Quotas, ends, cap, order })
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Selector {
-    /// Ends are cumulative shares of the estimate.
-    Thresholds,
-    /// Ends are cumulative shares of the row's blocks.
-    Quotas,
+    let cuts = Cuts { scale: Scale::Blocks, ends: Ends::from_first(&ends) };
+    Box::new(Psa { cuts, cap, order })
 }
 
 #[derive(Debug)]
 struct Psa {
-    selector: Selector,
-    /// Where levels 1 to 4 end.
-    ends: [f64; 4],
+    /// Where levels end: shares of the estimate (thresholds), or of the row's blocks (quotas).
+    cuts: Cuts,
     /// t₂, t₄ and t₈.
     cap: Option<[f32; 3]>,
     order: Arrangement,
@@ -133,17 +126,26 @@ impl Policy for Psa {
     }
 
     fn density(&self, outline: &Outline<'_>) -> Option<f64> {
-        if matches!(self.selector, Selector::Thresholds) || self.cap.is_some() {
+        if self.cuts.scale == Scale::Mass || self.cap.is_some() {
             return None;
         }
         let columns = outline.cells.blocks.columns() as f64;
         let (mut before, mut work) = (0.0, 0.0);
-        for (level, end) in self.ends(outline.cells.blocks, Knob::Preset) {
+        for &(level, end) in self.at(outline.cells.blocks, Knob::Preset).ends.as_slice() {
             let end = (columns * end).floor();
             work += (end - before) / f64::from(1 << (level - FULL));
             before = end;
         }
         Some(work / columns)
+    }
+
+    fn cuts(&self) -> Option<&Cuts> {
+        Some(&self.cuts)
+    }
+
+    fn with_ends(&self, ends: &Ends) -> Option<Box<dyn Policy>> {
+        let cuts = Cuts { ends: ends.clone(), ..self.cuts };
+        Some(Box::new(Self { cuts, ..*self }))
     }
 
     fn estimate_cost(&self, tokens: usize) -> f64 {
@@ -156,7 +158,7 @@ impl Policy for Psa {
         let scores = sampled_max(view.q, view.k, blocks, view.scale, &sampling)?;
         let caps = self.cap.map(|cap| finest_needed(view.k, blocks, cap)).transpose()?;
         Ok(by_scores(scores, move |scores, knob| {
-            let map = self.select(scores, blocks, knob)?;
+            let map = self.at(blocks, knob).select(scores, blocks)?;
             match &caps {
                 Some(caps) => capped(&map, caps),
                 None => Ok(map),
@@ -166,26 +168,15 @@ impl Policy for Psa {
 }
 
 impl Psa {
-    /// Levels and where they end; a quota is at least one block of a row, however few it has.
-    fn ends(&self, blocks: Blocks, knob: Knob) -> Vec<(u8, f64)> {
-        let least = match self.selector {
-            Selector::Thresholds => 0.0,
+    /// The cut-offs as the knob has them; a quota is at least one block of a row, however few it has.
+    fn at(&self, blocks: Blocks, knob: Knob) -> Cuts {
+        let least = match self.cuts.scale {
+            Scale::Mass => 0.0,
             // A quota is rounded down.
-            Selector::Quotas => (1.0 + 1e-9) / blocks.columns() as f64,
+            Scale::Blocks => (1.0 + 1e-9) / blocks.columns() as f64,
         };
-        let end = |end: f64| stretched(end, knob).max(least).min(1.0);
-        (FULL..).zip(self.ends.map(end)).collect()
-    }
-
-    fn select(&self, scores: &Tensor, blocks: Blocks, knob: Knob) -> Result<LevelMap> {
-        let levels = self.ends(blocks, knob);
-        Ok(match self.selector {
-            Selector::Thresholds => {
-                let least = (0.06 * blocks.columns() as f64) as usize + 1;
-                select::cumulative(scores, blocks, &levels, least)?
-            }
-            Selector::Quotas => select::quotas(scores, blocks, &levels)?,
-        })
+        let ends = self.cuts.ends.map(|end| stretched(end, knob).max(least).min(1.0));
+        Cuts { ends, ..self.cuts }
     }
 }
 
@@ -227,19 +218,14 @@ mod tests {
         let shares = [0.05f32, 0.30, 0.01, 0.15, 0.08, 0.20, 0.02, 0.10, 0.06, 0.03];
         let scores = Tensor::new(&shares, &Device::Cpu).unwrap().reshape((1, 1, 1, 10)).unwrap();
         let blocks = Blocks::new(128, 640, 128, 64).unwrap();
-        let levels = |selector, ends| {
-            let psa = Psa { selector, ends, cap: None, order: Arrangement::Gilbert };
-            psa.select(&scores, blocks, Knob::Preset).unwrap().to_vec().unwrap()
+        let levels = |scale, ends: [f64; 4]| {
+            let cuts = Cuts { scale, ends: Ends::from_first(&ends) };
+            let psa = Psa { cuts, cap: None, order: Arrangement::Gilbert };
+            psa.at(blocks, Knob::Preset).select(&scores, blocks).unwrap().to_vec().unwrap()
         };
-        assert_eq!(
-            levels(Selector::Thresholds, [0.4, 0.5, 0.6, 0.8]),
-            [0, 1, 0, 2, 4, 1, 0, 4, 0, 0]
-        );
+        assert_eq!(levels(Scale::Mass, [0.4, 0.5, 0.6, 0.8]), [0, 1, 0, 2, 4, 1, 0, 4, 0, 0]);
         // Quotas .1 .15 .15 .35 of ten blocks end after 1, 1, 1 and 3.
-        assert_eq!(
-            levels(Selector::Quotas, [0.10, 0.15, 0.15, 0.35]),
-            [0, 1, 0, 4, 0, 4, 0, 0, 0, 0]
-        );
+        assert_eq!(levels(Scale::Blocks, [0.10, 0.15, 0.15, 0.35]), [0, 1, 0, 4, 0, 4, 0, 0, 0, 0]);
     }
 
     /// Equal tokens have cosine 1 at every pool and may be pooled by 8. Where neighbours are equal and pairs are

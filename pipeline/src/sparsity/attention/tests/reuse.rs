@@ -38,6 +38,57 @@ fn branches_have_maps_of_their_own_unless_they_share() {
 }
 
 #[test]
+fn dense_heads_are_exact_and_the_others_are_as_they_would_be() {
+    let scene = Scene::new([5, 12, 16], 3);
+    let dense = scene.dense();
+    // PBS sorts keys, tessera shares maps between branches, and all of them use maps again.
+    for method in ["psa", "tessera", "pbs"] {
+        let run = |change: &dyn Fn(&mut Request)| {
+            let mut attention = attention_of(
+                &scene,
+                &asked(method, |r| {
+                    r.refresh = Some("2".into());
+                    change(r);
+                }),
+            );
+            let answers = scene.run(&mut attention, false).unwrap();
+            (answers, attention.tally().calls().to_vec())
+        };
+        let (plain, _) = run(&|_| ());
+        let (opened, calls) = run(&|r| r.dense_heads = Some("0:1,2".into()));
+        for (call, ((plain, opened), dense)) in
+            calls.iter().zip(plain.iter().zip(&opened).zip(&dense))
+        {
+            for head in 0..2 {
+                let of = |x: &Tensor| x.narrow(1, head, 1).unwrap();
+                let is_dense = call.layer == 2 || (call.layer == 0 && head == 1);
+                let expected = of(if is_dense { dense } else { plain });
+                assert!(distance(&of(opened), &expected) < 1e-5, "{method} {call:?} head {head}");
+                assert_eq!(call.density_exact[head] == 1.0, is_dense, "{method} {call:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_density_is_that_of_the_heads_that_do_not_stay_dense() {
+    let scene = Scene::new([5, 12, 16], 1);
+    let mut attention = attention_of(
+        &scene,
+        &asked("subblock", |r| {
+            r.density = Some(0.3);
+            r.dense_heads = Some("1:0".into());
+        }),
+    );
+    scene.run(&mut attention, false).unwrap();
+    for call in attention.tally().calls() {
+        let densities = &call.density_exact;
+        assert!((densities[1] - 0.3).abs() < 0.05, "{call:?}");
+        assert_eq!(densities[0] == 1.0, call.layer == 1, "{call:?}");
+    }
+}
+
+#[test]
 fn a_probe_refreshes_what_has_become_outworn_and_nothing_else() {
     let adaptive = |request: &mut Request| {
         request.refresh = Some("adaptive:0.95".into());
