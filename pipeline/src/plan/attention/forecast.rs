@@ -65,7 +65,7 @@ impl<'a> Forecast<'a> {
             None => measured,
         };
         let sparse = options.density.unwrap_or_else(preset).max(*least_density).min(1.0);
-        1.0 - (1.0 - sparse) * (1.0 - self.dense_heads())
+        sparse + (1.0 - sparse) * self.dense_heads()
     }
 
     /// What other cut-offs than the preset's do to its measured density: as much as they do to the work of a row whose blocks
