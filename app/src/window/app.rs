@@ -15,7 +15,7 @@ use super::commands::{Command, Menu};
 use super::cursor::Cursor;
 use super::keys;
 use super::layout::{self, Pane, Panes};
-use super::lens::{self, Reader, brush};
+use super::lens::{self, Reader, brush, cuts};
 use super::log::Level;
 use super::meter::Meter;
 use super::prefs::Remembered;
@@ -47,6 +47,8 @@ pub(crate) struct Window {
     brush: brush::Desk,
     /// Looks how busy the machine is.
     meter: Meter,
+    /// Says what cut-offs would do.
+    cuts: cuts::Desk,
     dial: Dial,
     toasts: Toasts,
     /// Where to remember things; `None` remembers nothing.
@@ -90,6 +92,7 @@ impl Window {
             reader: Reader::start(ctx)?,
             brush: brush::Desk::start(ctx)?,
             meter: Meter::start(ctx)?,
+            cuts: cuts::Desk::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,
@@ -323,6 +326,14 @@ impl Window {
         let is_shown = layout::is_shown(store.layout.as_ref(), Pane::Lens);
         if let Some(frame) = store.lens.play(ctx, cursor, is_shown) {
             store.trail.go(Cursor { frame, ..cursor });
+        }
+        for told in self.cuts.told() {
+            if let Err(error) = store.lens.take_cuts(ctx, told) {
+                store.log.say(Level::Error, error);
+            }
+        }
+        if let Some(ask) = store.lens.ask_cuts(cursor) {
+            self.cuts.ask(ask);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tessera_pipeline::request::Request;
-use tessera_pipeline::settings::{SETTINGS, setting};
+use tessera_pipeline::settings::{SETTINGS, Section, setting};
 
 /// Settings that belong to one clip's files; another clip that takes its settings must not write over them.
 const OWN_FILES: [&str; 2] = ["out", "record"];
@@ -73,6 +73,15 @@ impl Draft {
             given.remove("version");
             given.retain(|key, _| !OWN_FILES.contains(&key.as_str()));
             self.given = given;
+        }
+    }
+
+    /// Takes the settings of attention of a clip, and leaves all others as they are.
+    pub(crate) fn take_attention(&mut self, request: &Request) {
+        if let Ok(Value::Object(mut given)) = serde_json::to_value(request) {
+            for row in SETTINGS.iter().filter(|row| row.section == Section::Sparsity) {
+                self.set(row.key, given.remove(row.key));
+            }
         }
     }
 
@@ -173,6 +182,17 @@ mod tests {
         draft.seed_mode = SeedMode::Random;
         assert_eq!(seeds(&mut draft, 40), [40, 41, 42]);
         assert_eq!(draft.get("seed"), Some(&Value::from(40)), "the seed that was used is shown");
+    }
+
+    #[test]
+    fn attention_is_taken_alone() {
+        let mut draft = draft(&[("steps", 9.into()), ("density", 0.5.into()), ("floor", 7.into())]);
+        let attention = Some("psa".to_owned());
+        draft.take_attention(&Request { attention, steps: Some(4), ..Request::default() });
+        let (request, wrong) = draft.request();
+        assert!(wrong.is_empty());
+        assert_eq!((request.steps, request.attention.as_deref()), (Some(9), Some("psa")));
+        assert_eq!((request.density, request.floor), (None, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod brush;
 mod commands;
+mod cuts;
 mod faults;
 mod frame;
 mod generate;

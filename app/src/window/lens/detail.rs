@@ -9,8 +9,6 @@ use super::walk::Walk;
 
 /// Shares are shown over this many powers of ten below the largest.
 pub(crate) const DECADES: f32 = 4.0;
-/// Bars of a histogram.
-pub(crate) const BARS: usize = 64;
 
 /// Everything of a look that is large.
 #[derive(Debug)]
@@ -48,21 +46,17 @@ pub(crate) struct Scores {
     pub(crate) values: Vec<f32>,
     /// Painted.
     pub(crate) pixels: Option<Pixels>,
-    /// What is drawn beside it.
-    pub(crate) histogram: Histogram,
+    /// What it is painted on.
+    pub(crate) scale: Scale,
 }
 
-/// How many pairs of blocks have which number, and at which level they are seen.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Histogram {
-    /// Least and most of the scale; powers of ten when logarithmic.
-    pub(crate) range: [f32; 2],
+/// The scale that numbers are painted on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    /// Least and most; powers of ten when logarithmic.
+    range: [f32; 2],
     /// Whether the scale is of powers of ten.
     pub(crate) is_log: bool,
-    /// Counts of each level 0..=7 in each bar.
-    pub(crate) bars: Vec<[u32; 8]>,
-    /// Between level and the next coarser one: the number that parts as many blocks as are seen so finely or finer.
-    pub(crate) cuts: Vec<(u8, f32)>,
 }
 
 impl Detail {
@@ -97,12 +91,12 @@ impl Detail {
         let mass = recording.attention(place, head).map_err(words)?;
         let attention = mapped(mass, |mass| {
             let values = mass.flatten_all().and_then(|all| all.to_vec1()).map_err(words)?;
-            Ok(painted(values, size, seen, true))
+            Ok(painted(values, size, true))
         })?;
         let scores = recording.scores(place, head).map_err(words)?;
         let scores = mapped(scores, |scores| {
             let values = scores.flatten_all().and_then(|all| all.to_vec1()).map_err(words)?;
-            Ok(painted(values, size, seen, false))
+            Ok(painted(values, size, false))
         })?;
         let order = recording.order(place, head).map_err(words)?;
         let text = subject.meta.text_tokens as i64;
@@ -160,34 +154,23 @@ fn mapped<T, U>(held: Held<T>, f: impl FnOnce(T) -> Result<U, String>) -> Result
     })
 }
 
-/// Paints and counts numbers of pairs of blocks.
-fn painted(values: Vec<f32>, size: [usize; 2], levels: &[u8], is_log: bool) -> Scores {
-    let histogram = Histogram::of(&values, levels, is_log);
-    let cells = values.iter().map(|value| palette::heat(histogram.share(*value)));
+/// Paints numbers of pairs of blocks.
+fn painted(values: Vec<f32>, size: [usize; 2], is_log: bool) -> Scores {
+    let scale = Scale::of(&values, is_log);
+    let cells = values.iter().map(|value| palette::heat(scale.share(*value)));
     let pixels = Some(Pixels::of(size, cells));
-    Scores { values, pixels, histogram }
+    Scores { values, pixels, scale }
 }
 
-impl Histogram {
-    /// Counts `values`, each at its level (of none when there are no levels).
-    fn of(values: &[f32], levels: &[u8], is_log: bool) -> Self {
+impl Scale {
+    /// The scale of `values`.
+    fn of(values: &[f32], is_log: bool) -> Self {
         let scaled = |value: f32| if is_log { value.log10() } else { value };
         let finite = || values.iter().map(|value| scaled(*value)).filter(|value| value.is_finite());
         let most = finite().fold(f32::MIN, f32::max);
         let least = if is_log { most - DECADES } else { finite().fold(f32::MAX, f32::min) };
-        if most < least || finite().next().is_none() {
-            return Self { range: [0.0, 1.0], is_log, ..Self::default() };
-        }
-        let mut all =
-            Self { range: [least, most], is_log, bars: vec![[0; 8]; BARS], cuts: Vec::new() };
-        for (index, value) in values.iter().enumerate() {
-            let level = levels.get(index).copied().unwrap_or(1).min(7);
-            let bar = (all.share(*value) * (BARS - 1) as f32).round() as usize;
-            all.bars[bar.min(BARS - 1)][usize::from(level)] += 1;
-        }
-        all.cuts =
-            cuts(values, levels).into_iter().map(|(level, cut)| (level, scaled(cut))).collect();
-        all
+        let range = if finite().next().is_none() { [0.0, 1.0] } else { [least, most] };
+        Self { range, is_log }
     }
 
     /// Where a number lies on the scale, from 0 to 1.
@@ -199,55 +182,17 @@ impl Histogram {
     }
 }
 
-/// For each level but the coarsest that is there: the number that as many blocks reach as are seen so finely or finer.
-fn cuts(values: &[f32], levels: &[u8]) -> Vec<(u8, f32)> {
-    if levels.len() != values.len() {
-        return Vec::new();
-    }
-    let mut counts = [0usize; 8];
-    for level in levels {
-        counts[usize::from(*level).min(7)] += 1;
-    }
-    let mut sorted: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    let (mut cuts, mut finer) = (Vec::new(), 0);
-    for level in 1..8u8 {
-        let count = counts[usize::from(level)];
-        finer += count;
-        if count > 0
-            && let (Some(above), Some(below)) = (sorted.get(finer - 1), sorted.get(finer))
-        {
-            cuts.push((level, f32::midpoint(*above, *below)));
-        }
-    }
-    cuts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn cuts_part_as_many_blocks_as_the_map_does() {
-        let values = [0.9, 0.1, 0.5, 0.3, 0.2, 0.05];
-        let levels = [1, 0, 1, 3, 3, 0];
-        let found = cuts(&values, &levels);
-        assert_eq!(found.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [1, 3]);
-        assert!((found[0].1 - 0.4).abs() < 1e-6 && (found[1].1 - 0.15).abs() < 1e-6, "{found:?}");
-        assert!(cuts(&values, &[1; 6]).is_empty(), "one level has no cut");
-        assert!(cuts(&values, &[]).is_empty());
-    }
-
-    #[test]
-    fn a_histogram_counts_every_block_once_on_its_scale() {
-        let values = [1.0, 0.1, 0.01, 0.0, f32::INFINITY, 1e-9];
-        let histogram = Histogram::of(&values, &[1, 1, 2, 0, 0, 0], true);
-        let total: u32 = histogram.bars.iter().flatten().sum();
-        assert_eq!(total as usize, values.len());
-        assert!((histogram.range[1] - histogram.range[0] - DECADES).abs() < 1e-6);
-        assert!((histogram.share(0.1) - 0.75).abs() < 1e-6);
-        assert_eq!(histogram.bars[0][0], 2, "nothing, and what is too little, is at the foot");
-        let none = Histogram::of(&[f32::NEG_INFINITY; 2], &[], false);
-        assert!(none.bars.is_empty());
+    fn numbers_lie_on_their_scale() {
+        let scale = Scale::of(&[1.0, 0.1, 0.01, 0.0, f32::INFINITY, 1e-9], true);
+        assert!((scale.range[1] - scale.range[0] - DECADES).abs() < 1e-6);
+        assert!((scale.share(0.1) - 0.75).abs() < 1e-6);
+        assert_eq!((scale.share(0.0), scale.share(1e-9)), (0.0, 0.0), "too little is at the foot");
+        let none = Scale::of(&[f32::NEG_INFINITY; 2], false);
+        assert_eq!(none.range, [0.0, 1.0]);
     }
 }

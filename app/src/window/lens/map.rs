@@ -165,7 +165,7 @@ fn level_name(level: u8) -> &'static str {
 }
 
 /// A level in words.
-fn level_words(level: u8) -> String {
+pub(super) fn level_words(level: u8) -> String {
     match level {
         0 => "skipped".into(),
         1 => "seen in full (level 1)".into(),

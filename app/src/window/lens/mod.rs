@@ -9,6 +9,7 @@
 //! reads and paints; here pixels become textures when they come, and views draw them.
 
 pub(crate) mod brush;
+pub(crate) mod cuts;
 mod detail;
 mod heads;
 mod live;
@@ -32,6 +33,7 @@ use tessera_pipeline::recording::Held;
 use tessera_pipeline::sparsity::Mode;
 
 pub(crate) use brush::Brush;
+pub(crate) use cuts::Cutting;
 use detail::{Detail, Scores};
 use live::Live;
 pub(crate) use live::recorded;
@@ -93,6 +95,8 @@ pub(crate) enum Wish {
     Cell(Cell),
     /// Do this with the query brush.
     Brush(brush::Wish),
+    /// Do this with the cut-offs.
+    Cuts(cuts::Wish),
 }
 
 /// Textures of what is shown.
@@ -147,6 +151,8 @@ pub(crate) struct Lens {
     pub(crate) examples: Vec<PathBuf>,
     /// The query brush.
     pub(crate) brush: Brush,
+    /// The cut-offs of levels, and what moving them would do.
+    pub(crate) cuts: Cutting,
     uploads: u64,
 }
 
@@ -182,6 +188,7 @@ impl Lens {
             Wish::Sort(sort) => self.sort = sort,
             Wish::Cell(cell) => self.cell = cell,
             Wish::Brush(wish) => self.brush.apply(wish),
+            Wish::Cuts(wish) => self.cuts.apply(wish),
         }
     }
 
@@ -218,6 +225,19 @@ impl Lens {
         if is_on { self.brush.tick(ctx, cursor) } else { None }
     }
 
+    /// What the desk of the cut-offs is to be asked while they are on show, when that is something new.
+    pub(crate) fn ask_cuts(&mut self, cursor: Cursor) -> Option<cuts::Ask> {
+        let subject = self.subject.as_deref().filter(|_| self.face == Face::Scores)?;
+        let look = subject.look(cursor);
+        self.cuts.ask(self.wanted.clone()?, look)
+    }
+
+    /// Takes in what the desk of the cut-offs found; the error is for people.
+    pub(crate) fn take_cuts(&mut self, ctx: &Context, told: cuts::Told) -> Result<(), String> {
+        let Some(subject) = self.subject.clone() else { return Ok(()) };
+        self.cuts.take(ctx, &subject.path, told)
+    }
+
     /// Takes in what the reader found; the error is for people.
     pub(crate) fn take(&mut self, ctx: &Context, found: Found) -> Result<(), String> {
         match found {
@@ -227,6 +247,7 @@ impl Lens {
                 if !is_same {
                     (self.detail, self.pictures) = (None, Pictures::default());
                     self.brush.clear();
+                    self.cuts.clear();
                 }
                 (self.subject, self.timeline_of) = (Some(subject), None);
             }

@@ -175,6 +175,11 @@ impl Subject {
         }
     }
 
+    /// All calls that were made.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter().flatten()
+    }
+
     /// The call that is looked at, if it was made.
     pub(crate) fn call(&self, look: Look) -> Option<&Call> {
         self.calls.get(self.index(look))?.as_deref()

@@ -165,7 +165,7 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
     match lens.face {
         Face::Brush => brush::view::show(ui, store, subject, actions),
         Face::Map => map::show(ui, store, subject, detail, actions),
-        Face::Scores => scores::show(ui, store, subject, detail),
+        Face::Scores => scores::show(ui, store, subject, detail, actions),
         Face::Order => order::show(ui, store, subject, detail),
     }
 }

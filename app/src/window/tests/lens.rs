@@ -175,8 +175,10 @@ fn faces_show_attention_with_its_histogram_and_the_order() {
     let mut desk = desk();
     desk.harness.get_by_label("Attention").click();
     desk.harness.run_steps(3);
-    assert!(label(&desk, "Histogram of Attention").contains("level 1 above"));
-    assert!(!label(&desk, "Attention, mean over blocks, layer 0 head 0").is_empty());
+    desk.wait("the cut-offs", |window| window.store.lens.cuts.cut().is_some());
+    assert!(label(&desk, "Histogram of blocks").contains("thresholds 1:0.4,2:0.5,3:0.6,4:0.8"));
+    assert!(!label(&desk, "Scores that levels were chosen by, layer 0 head 0").is_empty());
+    assert!(label(&desk, "Map of these cut-offs").contains("percent dense"));
     desk.harness.get_by_label("Order").click();
     desk.harness.run_steps(3);
     assert_eq!(desk.window().store.lens.face, Face::Order);

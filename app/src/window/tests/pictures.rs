@@ -171,6 +171,9 @@ fn the_lens_is_drawn() {
         for face in [Face::Scores, Face::Order] {
             desk.harness.state_mut().store.lens.face = face;
             desk.harness.run_steps(3);
+            if face == Face::Scores {
+                desk.wait("the cut-offs", |window| window.store.lens.cuts.cut().is_some());
+            }
             look(&mut desk, &name(if face == Face::Scores { "scores" } else { "order" }));
         }
         super::brush::brushed(&mut desk, [3, 9, 8]);
