@@ -152,7 +152,7 @@ mod tests {
         let least = (0.06 * columns as f64) as usize + 1;
         for (row, levels) in map.to_vec().unwrap().chunks(columns).enumerate() {
             let places = &places[row * columns..][..columns];
-            let full = levels.iter().filter(|level| **level == 1).count();
+            let full: usize = levels.iter().map(|level| usize::from(*level == 1)).sum();
             for (place, level) in places.iter().zip(levels) {
                 let end = own.as_slice().iter().find(|(_, end)| f64::from(*place) <= *end);
                 let expected = end.map_or(0, |(level, _)| *level);

@@ -83,8 +83,8 @@ impl Desk {
         std::thread::Builder::new().name("tessera-cuts".into()).spawn(move || {
             let mut hand = Hand::default();
             for ask in inbox {
-                let path = ask.path.clone();
-                let cut = hand.cut(ask);
+                let cut = hand.cut(&ask);
+                let path = ask.path;
                 if outbox.send(Told { path, cut }).is_err() {
                     break;
                 }
@@ -114,7 +114,7 @@ struct Hand {
 }
 
 impl Hand {
-    fn cut(&mut self, ask: Ask) -> Result<Held<Box<Cut>>, String> {
+    fn cut(&mut self, ask: &Ask) -> Result<Held<Box<Cut>>, String> {
         let is_there = |(recording, _, _, revision): &(Recording, _, _, u64)| {
             recording.path() == ask.path && *revision == ask.revision
         };

@@ -94,8 +94,11 @@ fn about(subject: &Subject, cut: &Cut) -> String {
         "A cut-off gives its level to blocks on its left that no finer level has taken; what is right of all gets the floor. Forced keeps and the least share of full blocks act as in a run.",
     );
     if !cut.is_own {
-        text +=
-            &format!("\n\n{method} has no cut-offs: these are psa's, and using them chooses psa.");
+        text.extend([
+            "\n\n",
+            method,
+            " has no cut-offs: these are psa's, and using them chooses psa.",
+        ]);
     }
     if cut.is_exact {
         text += "\n\nCut by this head's exact attention: what the method estimated of it was not recorded (--capture-scores).";
