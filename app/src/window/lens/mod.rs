@@ -206,11 +206,16 @@ impl Lens {
     pub(crate) fn ask_brush(&mut self, cursor: Cursor) -> Option<brush::Ask> {
         let subject = self.subject.as_deref().filter(|_| self.face == Face::Brush)?;
         let (look, tokens) = (subject.look(cursor), self.brush.tokens(subject, cursor));
-        let wanted = self.wanted.as_ref().filter(|wanted| wanted.path == subject.path)?;
-        // What grows is opened anew when a step has come, not whenever a call has.
-        let revision = if wanted.grows { subject.newest_step() as u64 } else { wanted.revision };
-        let path = wanted.path.clone();
+        let (path, revision) = self.version(subject)?;
         self.brush.ask(brush::Ask { path, revision, look, tokens })
+    }
+
+    /// The file that is open, and a number that is another one when it is to be opened anew: what grows, when a step has
+    /// come and not whenever a call has.
+    fn version(&self, subject: &Subject) -> Option<(PathBuf, u64)> {
+        let wanted = self.wanted.as_ref().filter(|wanted| wanted.path == subject.path)?;
+        let newest = subject.newest_step() as u64;
+        Some((wanted.path.clone(), if wanted.grows { newest } else { wanted.revision }))
     }
 
     /// Takes in what the desk of the brush found; the error is for people.
@@ -228,8 +233,8 @@ impl Lens {
     /// What the desk of the cut-offs is to be asked while they are on show, when that is something new.
     pub(crate) fn ask_cuts(&mut self, cursor: Cursor) -> Option<cuts::Ask> {
         let subject = self.subject.as_deref().filter(|_| self.face == Face::Scores)?;
-        let look = subject.look(cursor);
-        self.cuts.ask(self.wanted.clone()?, look)
+        let (version, look) = (self.version(subject)?, subject.look(cursor));
+        self.cuts.ask(version, look)
     }
 
     /// Takes in what the desk of the cut-offs found; the error is for people.

@@ -177,7 +177,7 @@ impl Subject {
 
     /// All calls that were made.
     pub(crate) fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.calls.iter().flatten()
+        self.calls.iter().flatten().map(Arc::as_ref)
     }
 
     /// The call that is looked at, if it was made.
