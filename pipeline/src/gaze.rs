@@ -158,16 +158,11 @@ impl Seen {
     ) -> Result<Held<Self>> {
         let meta = recording.meta();
         let (grid, text, blocks) = (meta.grid, meta.text_tokens, meta.blocks());
-        let wrong = |reason: String| Error::Recording { path: recording.path().into(), reason };
-        let mut queries = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            let index = index(grid, *token).ok_or_else(|| {
-                wrong(format!("its clip of {grid:?} tokens has no token {token:?}"))
-            })?;
-            queries.push((text + index) as u32);
-        }
+        let places = tokens.iter().map(|token| Ok(place_of(recording, *token)? as u32));
+        let queries: Vec<u32> = places.collect::<Result<_>>()?;
         if queries.is_empty() {
-            return Err(wrong("no query token was named".into()));
+            let reason = "no query token was named".into();
+            return Err(Error::Recording { path: recording.path().into(), reason });
         }
         let levels = match recording.map(place, head)? {
             Held::Here(map) => map.to_vec()?,
@@ -225,6 +220,16 @@ impl Seen {
         }
         Gaze { grid: self.grid, truth, kept, grain }
     }
+}
+
+/// Where a video token stands in the model's own sequence (text, then video in raster order).
+pub(crate) fn place_of(recording: &Recording, token: [usize; 3]) -> Result<usize> {
+    let meta = recording.meta();
+    let index = index(meta.grid, token).ok_or_else(|| Error::Recording {
+        path: recording.path().into(),
+        reason: format!("its clip of {:?} tokens has no token {token:?}", meta.grid),
+    })?;
+    Ok(meta.text_tokens + index)
 }
 
 /// The raster index of a video token (latent frame, row, column); `None` for one that is not in the clip.

@@ -78,6 +78,59 @@ fn mixed(from: [u8; 3], to: [u8; 3], part: f32) -> [u8; 3] {
     [channel(0), channel(1), channel(2)]
 }
 
+/// Shares laid over a picture are shown over this many powers of ten below the largest.
+const DECADES: f32 = 2.0;
+/// How much of a picture is covered where there is no share, and where the largest is.
+const COVER: [f32; 2] = [0.42, 0.78];
+
+/// From shares to amounts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale {
+    /// Logarithmic, over two powers of ten.
+    Log {
+        /// The share that is 1.
+        most: f32,
+    },
+    /// Linear.
+    Linear {
+        /// The share that is 0.
+        least: f32,
+        /// The share that is 1.
+        most: f32,
+    },
+}
+
+impl Scale {
+    /// The logarithmic scale that ends at the largest share.
+    pub fn log(shares: &[f32]) -> Self {
+        Self::Log { most: shares.iter().copied().fold(0.0, f32::max) }
+    }
+
+    /// The linear scale from the least share to one that only a hundredth of them is above: a few that stand out would leave
+    /// the others dark.
+    pub fn linear(shares: &[f32]) -> Self {
+        let mut sorted = shares.to_vec();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
+        Self::Linear { least: at(0), most: at(last - sorted.len() / 100) }
+    }
+
+    /// A share's place on it, from 0 to 1.
+    pub fn amount(self, share: f32) -> f32 {
+        let amount = match self {
+            Self::Log { most } => 1.0 + (share / most.max(f32::MIN_POSITIVE)).log10() / DECADES,
+            Self::Linear { least, most } => (share - least) / (most - least).max(f32::MIN_POSITIVE),
+        };
+        if amount.is_nan() { 0.0 } else { amount.clamp(0.0, 1.0) }
+    }
+}
+
+/// What is laid over a picture for an amount from 0 to 1: the colour, and how much it covers.
+pub fn overlay(amount: f32) -> ([u8; 3], f32) {
+    (heat(amount), COVER[0] + (COVER[1] - COVER[0]) * amount)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +206,21 @@ mod tests {
         assert_eq!([kept(1e-9), kept(2.0)], [LEVELS[7], LEVELS[1]]);
         let between = lab(linear(kept(0.7)))[0];
         assert!(between < lab(linear(LEVELS[1]))[0] && between > lab(linear(LEVELS[2]))[0]);
+    }
+
+    #[test]
+    fn overlays_cover_more_where_more_is() {
+        let log = Scale::log(&[0.5, 0.05, 0.0]);
+        assert_eq!([0.5, 0.05, 0.0].map(|share| log.amount(share)), [1.0, 0.5, 0.0]);
+        let linear = Scale::linear(&[0.5, 0.25, 0.375]);
+        assert_eq!([0.5, 0.25, 0.375].map(|share| linear.amount(share)), [1.0, 0.0, 0.5]);
+        let mut many = vec![0.25; 300];
+        (many[0], many[1], many[2]) = (9.0, 0.5, 0.0);
+        assert_eq!(Scale::linear(&many), Scale::Linear { least: 0.0, most: 0.25 });
+        assert_eq!(Scale::linear(&[]).amount(0.0), 0.0);
+        assert_eq!(Scale::log(&[0.0]).amount(0.0), 0.0, "nothing of nothing");
+        assert!(overlay(1.0).1 > overlay(0.5).1 && overlay(0.5).1 > overlay(0.0).1);
+        assert_eq!(overlay(0.5).0, heat(0.5));
     }
 
     #[test]

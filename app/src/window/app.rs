@@ -44,7 +44,7 @@ pub(crate) struct Window {
     /// Reads recordings.
     reader: Reader,
     /// Reads what the brush asks for.
-    brush: brush::Desk,
+    pub(crate) brush: brush::Desk,
     /// Looks how busy the machine is.
     meter: Meter,
     /// Says what cut-offs would do.
@@ -263,6 +263,10 @@ impl Window {
                 Reply::Make(request) => {
                     store.queue.add(*request);
                 }
+                Reply::Exporting(name, done, of) => {
+                    super::brush_apply::exporting(store, name, done, of);
+                }
+                Reply::Exported(exported) => super::brush_apply::exported(store, exported),
                 Reply::Copied(to) => {
                     store.log.say(Level::Success, format!("Saved as {}.", to.display()));
                 }
@@ -315,18 +319,6 @@ impl Window {
             self.reader.ask(ask);
         }
         store.lens.tick(ctx, cursor);
-        for told in self.brush.told() {
-            if let Err(error) = store.lens.take_brush(ctx, told) {
-                store.log.say(Level::Error, error);
-            }
-        }
-        if let Some(ask) = store.lens.ask_brush(cursor) {
-            self.brush.ask(ask);
-        }
-        let is_shown = layout::is_shown(store.layout.as_ref(), Pane::Lens);
-        if let Some(frame) = store.lens.play(ctx, cursor, is_shown) {
-            store.trail.go(Cursor { frame, ..cursor });
-        }
         for told in self.cuts.told() {
             if let Err(error) = store.lens.take_cuts(ctx, told) {
                 store.log.say(Level::Error, error);
@@ -335,6 +327,7 @@ impl Window {
         if let Some(ask) = store.lens.ask_cuts(cursor) {
             self.cuts.ask(ask);
         }
+        super::brush_apply::hear(self, ctx);
     }
 
     /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.

@@ -10,6 +10,7 @@ use super::commands::Command;
 use super::cursor::Cursor;
 use super::layout;
 use super::lens;
+use super::lens::export::Which;
 use super::log::Level;
 use super::runs::Pause;
 use super::store::Over;
@@ -125,6 +126,12 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
                 window.workers.save_as(video.clone());
             }
         }
+        Command::ExportView => export(window, Which::Face),
+        Command::ExportTimeline => export(window, Which::Timeline),
+        Command::ExportHeads => export(window, Which::Heads),
+        Command::MeasureExactly => {
+            store.lens.apply(lens::Wish::Brush(lens::brush::Wish::Measure));
+        }
         Command::OpenFile => window.workers.pick(Pick::Settings),
         Command::AddModelFolder => window.workers.pick(Pick::Folder),
         Command::OpenRecording => window.workers.pick(Pick::Recording),
@@ -186,6 +193,15 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         Command::History => layout::reveal(store.layout.as_mut(), layout::Pane::History),
         Command::ResetLayout => store.layout = Some(layout::first()),
         Command::Close => store.over = Over::Nothing,
+    }
+}
+
+/// Asks where a view goes, and writes it.
+fn export(window: &mut Window, which: Which) {
+    let store = &mut window.store;
+    match store.lens.export(which, store.trail.now()) {
+        Ok(job) => window.workers.export_as(job),
+        Err(why) => store.log.say(Level::Warning, why),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod table;
 
+use super::lens::brush::refusal;
 use super::runs::Run;
 use super::store::Store;
 pub(crate) use table::COMMANDS;
@@ -42,6 +43,10 @@ pub(crate) enum Command {
     OtherBranch,
     Follow,
     RecordClips,
+    MeasureExactly,
+    ExportView,
+    ExportTimeline,
+    ExportHeads,
     SelectionBack,
     SelectionForward,
     Palette,
@@ -155,6 +160,18 @@ impl Command {
                 let grows = |run: &Run| run.recording().is_some_and(|(_, grows)| grows);
                 let is_there = store.shown_run().is_some_and(grows);
                 unless(is_there, "The clip on the screen is not being made and recorded.")
+            }
+            Self::ExportView => store.lens.export_refusal(store.trail.now()).map(ToOwned::to_owned),
+            Self::ExportTimeline | Self::ExportHeads => {
+                unless(store.lens.subject().is_some(), "No recording is open.")
+            }
+            Self::MeasureExactly => {
+                let Some(subject) = store.lens.subject() else {
+                    return Some("No recording is open.".into());
+                };
+                let tokens = store.lens.brush.tokens(subject, store.trail.now());
+                let chosen = unless(!tokens.is_empty(), "No query token is chosen.");
+                chosen.or_else(|| refusal(subject))
             }
             Self::SnapSize => unless(store.planning.snapped().is_some(), "The size is legal."),
             Self::SelectionBack => unless(store.trail.can_go_back(), "There is nothing before."),

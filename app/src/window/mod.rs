@@ -24,6 +24,7 @@ mod app;
 mod apply;
 mod archive;
 mod bridge;
+mod brush_apply;
 mod commands;
 mod cursor;
 mod draft;

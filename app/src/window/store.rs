@@ -11,7 +11,7 @@ use super::cursor::Trail;
 use super::draft::Draft;
 use super::keys::Keymap;
 use super::layout::{self, Pane};
-use super::lens::{Face, Lens};
+use super::lens::Lens;
 use super::log::{Level, Log};
 use super::models::Model;
 use super::past::Past;
@@ -167,7 +167,7 @@ impl Store {
     pub(crate) fn is_brushing(&self) -> bool {
         let sees = |pane| layout::is_shown(self.layout.as_ref(), pane);
         let has_clip = self.player.film().is_some() && sees(Pane::Screen);
-        let has_frames = self.lens.face == Face::Brush && self.lens.brush.player.film().is_some();
+        let has_frames = self.lens.face.has_frames() && self.lens.brush.player.film().is_some();
         has_frames && sees(Pane::Lens) && !has_clip
     }
 

@@ -6,6 +6,7 @@
 mod brush;
 mod commands;
 mod cuts;
+mod export;
 mod faults;
 mod frame;
 mod generate;
@@ -14,6 +15,7 @@ mod lens;
 mod live;
 mod open;
 mod pictures;
+mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;

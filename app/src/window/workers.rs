@@ -73,6 +73,10 @@ pub(crate) enum Reply {
     PickedFile(PathBuf),
     /// A folder that a person chose.
     PickedFolder(PathBuf),
+    /// How many pictures of so many are written of a view, with the file's name.
+    Exporting(String, usize, usize),
+    /// A view was written to here, or why not.
+    Exported(Result<PathBuf, String>),
     /// A file was copied to here.
     Copied(PathBuf),
     /// Something failed, in words.
@@ -154,6 +158,44 @@ impl Workers {
         });
         if let Err(error) = spawned {
             tracing::warn!("no thread for a dialog: {error}");
+        }
+    }
+
+    /// Lets a person choose where a view goes, and writes it.
+    pub(crate) fn export_as(&self, job: lens::export::Job) {
+        self.export(job, |job| {
+            let name = format!("{}.{}", job.name, job.endings()[0]);
+            let mut dialog =
+                rfd::FileDialog::new().set_title("Export the view as").set_file_name(name);
+            for ending in job.endings() {
+                dialog = dialog.add_filter(ending.to_uppercase(), &[ending]);
+            }
+            dialog.save_file()
+        });
+    }
+
+    /// Writes a view to where `choose` says, on a thread of its own.
+    pub(crate) fn export(
+        &self,
+        job: lens::export::Job,
+        choose: impl FnOnce(&lens::export::Job) -> Option<PathBuf> + Send + 'static,
+    ) {
+        let say = Say { ctx: self.ctx.clone(), replies: self.answer.clone() };
+        let spawned = std::thread::Builder::new().name("tessera-export".into()).spawn(move || {
+            let Some(mut to) = choose(&job) else { return };
+            if to.extension().is_none() {
+                to.set_extension(job.endings()[0]);
+            }
+            let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let written = job.write(&to, &mut |done, of| {
+                say.say(Reply::Exporting(name.clone(), done, of));
+                true
+            });
+            let failed = |error| format!("{}: not exported: {error}", to.display());
+            say.say(Reply::Exported(written.map_err(failed).map(|()| to.clone())));
+        });
+        if let Err(error) = spawned {
+            tracing::warn!("no thread for an export: {error}");
         }
     }
 

@@ -21,7 +21,7 @@ mod vocabulary;
 mod tests;
 
 pub use prompt::clean;
-pub use tokenizer::{Tokenizer, Tokens};
+pub use tokenizer::{Tokenizer, Tokens, Word};
 pub use umt5::{IGNORED, encode_prompts, expected, peak_bytes};
 pub(crate) use vocabulary::largest_id;
 

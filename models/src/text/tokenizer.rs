@@ -1,5 +1,6 @@
 //! tokenizer.json, read by the `tokenizers` crate: T5's sentencepiece pieces with `</s>` at the end (wan.md §3.2).
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::{MAX_TOKENS, TOKENIZER_ADVICE, TOKENIZER_FILE};
@@ -18,6 +19,15 @@ pub struct Tokens {
     pub truncated: bool,
     /// How many tokens were dropped from its end.
     pub dropped: usize,
+}
+
+/// A word of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// As it stands there, with what punctuation touches it.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: Range<usize>,
 }
 
 /// The tokenizer of a checkpoint.
@@ -76,6 +86,37 @@ impl Tokenizer {
         Ok(Tokens { ids, truncated: dropped > 0, dropped })
     }
 
+    /// The words of a cleaned prompt, parted by spaces, with the tokens that [`Self::encode`] makes of each; the end token is
+    /// of none, and words beyond 512 tokens are left out.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn words(&self, cleaned: &str) -> Result<Vec<Word>> {
+        let wrong = |error: tokenizers::Error| Error::Tokenizer {
+            file: Path::new(TOKENIZER_FILE).to_path_buf(),
+            reason: error.to_string(),
+        };
+        let encoding = self.inner.encode(cleaned, false).map_err(wrong)?;
+        let starts = cleaned.split_whitespace().map(|word| {
+            let start = word.as_ptr().addr() - cleaned.as_ptr().addr();
+            (start, start + word.len())
+        });
+        let mut words: Vec<Word> = Vec::new();
+        let mut next = 0;
+        let offsets = &encoding.get_offsets()[..encoding.len().min(MAX_TOKENS - 1)];
+        for (start, end) in starts {
+            let from = next;
+            // A piece may take the space before its word, and belongs to the word in which it ends.
+            while offsets.get(next).is_some_and(|(_, to)| *to <= end) {
+                next += 1;
+            }
+            if from < next {
+                words.push(Word { text: cleaned[start..end].to_owned(), tokens: from..next });
+            }
+        }
+        Ok(words)
+    }
+
     fn pieces(&self, text: &str, file: &Path) -> Result<Vec<u32>> {
         match self.inner.encode_fast(text, true) {
             Ok(encoding) => Ok(encoding.get_ids().to_vec()),
@@ -110,6 +151,25 @@ mod tests {
         assert!(tokens.truncated);
         assert_eq!(tokens.dropped, whole.get_ids().len() - 512);
         assert_eq!(tokens.ids[..511], whole.get_ids()[..511]);
+    }
+
+    #[test]
+    fn words_share_the_tokens_of_a_prompt_among_them() {
+        let tokenizer = tokenizer();
+        for prompt in ["a shiny red ball, bouncing", "été 🌊🐳 über  alles", "", "   "] {
+            let cleaned = crate::text::clean(prompt);
+            let words = tokenizer.words(&cleaned).unwrap();
+            let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+            assert_eq!(texts, cleaned.split_whitespace().collect::<Vec<_>>());
+            let mut next = 0;
+            for word in &words {
+                assert!(word.tokens.start == next && !word.tokens.is_empty(), "{words:?}");
+                next = word.tokens.end;
+            }
+            assert_eq!(next + 1, tokenizer.encode(&cleaned).unwrap().ids.len(), "{prompt}");
+        }
+        let many = tokenizer.words(&"ball ".repeat(900)).unwrap();
+        assert!(many.last().unwrap().tokens.end < MAX_TOKENS);
     }
 
     #[test]

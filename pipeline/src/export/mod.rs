@@ -22,6 +22,7 @@ pub(crate) mod projection;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,6 +37,7 @@ pub use choice::{Format, What};
 use files::Pack;
 use pictures::Painter;
 use projection::Projection;
+pub use view::{Overlay, Under, View, export_view};
 
 /// What came of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -24,10 +24,10 @@ pub(super) struct Painter {
 }
 
 /// Cells of one colour each.
-struct Cells {
-    width: usize,
-    height: usize,
-    rgb: Vec<[u8; 3]>,
+pub(super) struct Cells {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) rgb: Vec<[u8; 3]>,
 }
 
 impl Painter {
@@ -71,7 +71,8 @@ impl Painter {
 }
 
 impl Cells {
-    fn enlarged(&self) -> RgbImage {
+    /// Each cell so many pixels wide and high that small pictures can be looked at.
+    pub(super) fn enlarged(&self) -> RgbImage {
         let factor = (LONG_SIDE / self.width.max(self.height).max(1)).max(1);
         let side = |cells: usize| (cells * factor) as u32;
         RgbImage::from_fn(side(self.width), side(self.height), |x, y| {
@@ -82,7 +83,7 @@ impl Cells {
 }
 
 /// Frames one beside the other, a cell apart.
-fn beside(rgb: &[[u8; 3]], [frames, height, width]: [usize; 3]) -> Cells {
+pub(super) fn beside(rgb: &[[u8; 3]], [frames, height, width]: [usize; 3]) -> Cells {
     let mut cells = Vec::with_capacity(height * frames * (width + 1));
     for row in 0..height {
         for frame in 0..frames {
@@ -97,13 +98,13 @@ fn beside(rgb: &[[u8; 3]], [frames, height, width]: [usize; 3]) -> Cells {
 }
 
 /// Shares on a logarithmic scale that ends at the largest.
-fn decades(shares: &[f32]) -> Vec<[u8; 3]> {
+pub(super) fn decades(shares: &[f32]) -> Vec<[u8; 3]> {
     let most = shares.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     shares.iter().map(|share| palette::heat(1.0 + (share / most).log10() / DECADES)).collect()
 }
 
 /// Numbers from the least to the most of those that are finite.
-fn linear(numbers: &[f32]) -> Vec<[u8; 3]> {
+pub(super) fn linear(numbers: &[f32]) -> Vec<[u8; 3]> {
     let finite = || numbers.iter().copied().filter(|number| number.is_finite());
     let (least, most) = (finite().fold(f32::MAX, f32::min), finite().fold(f32::MIN, f32::max));
     let range = (most - least).max(f32::MIN_POSITIVE);

@@ -84,7 +84,7 @@ impl Table {
 }
 
 /// A cell of a CSV file (RFC 4180): nothing for null, lists with spaces between.
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) if text.contains(['"', ',', '\n', '\r']) => {

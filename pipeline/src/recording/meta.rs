@@ -184,6 +184,15 @@ impl<T> Held<T> {
     }
 
     /// Applies `f` to what is here.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Held<U> {
+        match self {
+            Self::Here(value) => Held::Here(f(value)),
+            Self::Dropped => Held::Dropped,
+            Self::NotCaptured => Held::NotCaptured,
+        }
+    }
+
+    /// Applies `f`, which may fail, to what is here.
     pub(super) fn and_then<U>(
         self,
         f: impl FnOnce(T) -> crate::Result<U>,

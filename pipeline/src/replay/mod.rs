@@ -16,6 +16,7 @@
 
 mod arm;
 mod comparing;
+mod looking;
 mod model;
 mod report;
 mod run;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use tessera_models::attention::Branch;
 
 pub use arm::Arm;
+pub use looking::{Looked, Looking, WordShare, look};
 pub use model::Progress;
 pub use report::{ArmReport, Call, Head, Replay, Spread, Summary, Velocity};
 pub use run::replay;

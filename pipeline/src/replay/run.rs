@@ -92,8 +92,25 @@ fn check(meta: &Meta, spec: &Spec) -> Result<Vec<Branch>> {
     Ok(meta.branches().iter().filter(is_wanted).copied().collect())
 }
 
+/// Refuses a step, branch or layer that the run does not have.
+pub(super) fn check_place(meta: &Meta, step: usize, branch: Branch, layer: usize) -> Result<()> {
+    let mut problems = Vec::new();
+    if step >= meta.steps() {
+        let expected = format!("below {}, the run's steps", meta.steps());
+        problems.push(Problem::new("step", expected, step));
+    }
+    if !meta.branches().contains(&branch) {
+        let expected = "cond, as the run had no guidance and so no second forward";
+        problems.push(Problem::new("branch", expected, branch_name(branch)));
+    }
+    if layer >= meta.layers {
+        problems.push(Problem::new("layer", format!("below {}", meta.layers), layer));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Settings(problems)) }
+}
+
 /// The recorded model.
-fn folder(recording: &Recording, spec: &Spec) -> Result<ModelFolder> {
+pub(super) fn folder(recording: &Recording, spec: &Spec) -> Result<ModelFolder> {
     let meta = recording.meta();
     let asked = spec.model.clone().or_else(|| meta.request.model.clone());
     let folder = ModelFolder::open(&asked.map_or_else(bundled::model, Ok)?)?;
@@ -110,7 +127,7 @@ fn folder(recording: &Recording, spec: &Spec) -> Result<ModelFolder> {
 }
 
 /// The run as it was planned, dense and on this machine.
-fn resolve(meta: &Meta, spec: &Spec, folder: &ModelFolder) -> Result<(Plan, Settled)> {
+pub(super) fn resolve(meta: &Meta, spec: &Spec, folder: &ModelFolder) -> Result<(Plan, Settled)> {
     let own =
         |asked: &Option<String>, recorded: &Option<String>| asked.clone().or(recorded.clone());
     let request = Request {
@@ -136,7 +153,7 @@ fn resolve(meta: &Meta, spec: &Spec, folder: &ModelFolder) -> Result<(Plan, Sett
 }
 
 /// The clip before a step.
-fn clip(recording: &Recording, step: usize) -> Result<Tensor> {
+pub(super) fn clip(recording: &Recording, step: usize) -> Result<Tensor> {
     let why = match recording.latents(step)? {
         Held::Here(clip) => return Ok(clip),
         Held::Dropped => {

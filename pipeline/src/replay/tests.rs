@@ -223,3 +223,54 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn a_look_into_a_layer_is_what_the_run_recorded_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = recorded(folder.path(), |request| {
+        request.attention = Some("dense".into());
+        request.capture_heads = Some("2:1".into());
+        request.capture_rows = Some("1,3,4;0,0,7".into());
+    });
+    let tokens = vec![[1, 3, 4], [0, 0, 7]];
+    let looking = Looking {
+        step: 2,
+        branch: Branch::Cond,
+        layer: 2,
+        head: 1,
+        tokens: tokens.clone(),
+        words_of_head: false,
+    };
+    let mut told = Vec::new();
+    let looked = look(&recording, &looking, &mut |progress| {
+        told.push((progress.doing, progress.done));
+        true
+    })
+    .unwrap();
+    assert!(told.contains(&("blocks", 3)) && !told.contains(&("blocks", 4)), "{told:?}");
+    let grid = recording.meta().grid;
+    let place = crate::recording::Place::new(2, Branch::Cond, 2);
+    for (token, row) in tokens.iter().zip(&looked.rows) {
+        let index = crate::gaze::index(grid, *token).unwrap();
+        let recorded = recording.row_of(place, 1, index).unwrap().here().unwrap();
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        for (ours, theirs) in row.iter().zip(&recorded) {
+            assert!((ours - theirs).abs() < 1e-3 * theirs.max(1e-2), "{ours} {theirs}");
+        }
+    }
+    let words: Vec<&str> = looked.words.iter().map(|word| word.text.as_str()).collect();
+    assert_eq!(words, ["a", "shiny", "red", "ball", "bouncing", "on", "a", "blue", "floor"]);
+    for token in 0..grid.tokens() {
+        let sum: f32 = looked.words.iter().map(|word| word.shares[token]).sum();
+        assert!((sum + looked.rest[token] - 1.0).abs() < 1e-4, "token {token}");
+    }
+    let of_head = Looking { words_of_head: true, tokens: Vec::new(), ..looking.clone() };
+    let of_head = look(&recording, &of_head, &mut |_| true).unwrap();
+    assert!(of_head.rows.is_empty() && of_head.words[3].shares != looked.words[3].shares);
+
+    let stopped = look(&recording, &looking, &mut |progress| progress.doing != "blocks");
+    assert!(stopped.unwrap_err().is_cancelled());
+    let beyond = Looking { layer: 8, step: 4, ..looking };
+    let told = look(&recording, &beyond, &mut |_| true).unwrap_err().to_string();
+    assert!(told.contains("layer: expected below 8") && told.contains("step"), "{told}");
+}

@@ -11,6 +11,7 @@
 pub(crate) mod brush;
 pub(crate) mod cuts;
 mod detail;
+pub(crate) mod export;
 mod heads;
 mod live;
 mod map;
@@ -58,6 +59,15 @@ pub(crate) enum Face {
     Order,
     /// Where query tokens look.
     Brush,
+    /// Where words act.
+    Words,
+}
+
+impl Face {
+    /// Whether it lies over the frames of the clip.
+    pub(crate) fn has_frames(self) -> bool {
+        matches!(self, Self::Brush | Self::Words)
+    }
 }
 
 /// What heads are sorted by.
@@ -153,6 +163,8 @@ pub(crate) struct Lens {
     pub(crate) brush: Brush,
     /// The cut-offs of levels, and what moving them would do.
     pub(crate) cuts: Cutting,
+    /// What is being exported: the file's name, pictures done, pictures.
+    pub(crate) exporting: Option<(String, usize, usize)>,
     uploads: u64,
 }
 
@@ -204,7 +216,7 @@ impl Lens {
 
     /// What the desk of the brush is to be asked while the brush is on show, when that is something new.
     pub(crate) fn ask_brush(&mut self, cursor: Cursor) -> Option<brush::Ask> {
-        let subject = self.subject.as_deref().filter(|_| self.face == Face::Brush)?;
+        let subject = self.subject.as_deref().filter(|_| self.face.has_frames())?;
         let (look, tokens) = (subject.look(cursor), self.brush.tokens(subject, cursor));
         let (path, revision) = self.version(subject)?;
         self.brush.ask(brush::Ask { path, revision, look, tokens })
@@ -218,6 +230,13 @@ impl Lens {
         Some((wanted.path.clone(), if wanted.grows { newest } else { wanted.revision }))
     }
 
+    /// What is to be measured with the model, when somebody asked for it.
+    pub(crate) fn measure(&mut self, cursor: Cursor) -> Option<brush::Measure> {
+        let subject = self.subject.clone()?;
+        let tokens = self.brush.tokens(&subject, cursor);
+        self.brush.measure(subject.path.clone(), subject.look(cursor), tokens)
+    }
+
     /// Takes in what the desk of the brush found; the error is for people.
     pub(crate) fn take_brush(&mut self, ctx: &Context, told: brush::Told) -> Result<(), String> {
         let Some(subject) = self.subject.clone() else { return Ok(()) };
@@ -226,7 +245,7 @@ impl Lens {
 
     /// Moves the frames of the brush on while it `is_shown`; answers with the frame for the cursor when it is another one.
     pub(crate) fn play(&mut self, ctx: &Context, cursor: Cursor, is_shown: bool) -> Option<usize> {
-        let is_on = is_shown && self.subject.is_some() && self.face == Face::Brush;
+        let is_on = is_shown && self.subject.is_some() && self.face.has_frames();
         if is_on { self.brush.tick(ctx, cursor) } else { None }
     }
 

@@ -12,11 +12,12 @@ use crate::window::store::Store;
 use crate::window::views::parts;
 
 /// The large pictures of a head, as they are called.
-const FACES: [(Face, &str); 4] = [
+const FACES: [(Face, &str); 5] = [
     (Face::Map, "Level map"),
     (Face::Scores, "Attention"),
     (Face::Order, "Order"),
     (Face::Brush, "Query brush"),
+    (Face::Words, "Words"),
 ];
 
 /// Draws it.
@@ -100,6 +101,10 @@ fn head(ui: &mut Ui, store: &Store, subject: &Subject, look: Look, actions: &mut
                     actions.push(Action::Run(Command::Follow));
                 }
             }
+            parts::command_button(ui, store, Command::ExportView, "Export…", actions);
+            if let Some((name, done, of)) = &store.lens.exporting {
+                ui.weak(format!("{name}: {done} of {of}"));
+            }
             let now = Cursor {
                 step: look.step,
                 branch: look.branch,
@@ -164,6 +169,7 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
     }
     match lens.face {
         Face::Brush => brush::view::show(ui, store, subject, actions),
+        Face::Words => brush::words::show(ui, store, subject, actions),
         Face::Map => map::show(ui, store, subject, detail, actions),
         Face::Scores => scores::show(ui, store, subject, detail, actions),
         Face::Order => order::show(ui, store, subject, detail),

@@ -12,7 +12,7 @@ use crate::window::lens::Face;
 use crate::window::lens::brush::Token;
 
 /// Opens the brush on what is open and waits for its frames.
-fn take_up(desk: &mut Desk) {
+pub(super) fn take_up(desk: &mut Desk) {
     desk.harness.state_mut().store.lens.face = Face::Brush;
     desk.wait("frames", |window| window.store.lens.brush.player.film().is_some());
 }

@@ -183,6 +183,9 @@ fn the_lens_is_drawn() {
             desk.harness.run_steps(3);
             look(&mut desk, &name(&format!("brush-{}", reading.name())));
         }
+        desk.harness.state_mut().store.lens.face = Face::Words;
+        desk.harness.run_steps(3);
+        look(&mut desk, &name("words-refused"));
         desk.harness.state_mut().store.lens.face = Face::Map;
         desk.harness.run_steps(3);
         look(&mut desk, &name("map-brushed"));

@@ -18,7 +18,7 @@ use tessera_kernels::rope::{RopeTables, merge_heads, norm_rope_heads};
 
 use super::super::source::Source;
 use crate::Result;
-use crate::attention::{SelfAttention, Site, scale};
+use crate::attention::{SelfAttention, Site, TextScores, scale};
 use crate::wan::config::TransformerConfig;
 
 /// Bytes of the feed-forward's inner activations at once: 32,760 tokens × 8,960 would be 587 MB in BF16. Smaller pieces
@@ -119,9 +119,10 @@ impl Block {
         (site, attention): (Site, &mut dyn SelfAttention),
     ) -> Result<Tensor> {
         let [shift_a, scale_a, gate_a, shift_f, scale_f, gate_f] = vectors(six)?;
-        let y = self.self_attention(&x, (&scale_a, &shift_a), fixed.rope, (site, attention))?;
+        let y =
+            self.self_attention(&x, (&scale_a, &shift_a), fixed.rope, (site, &mut *attention))?;
         let x = gated_add(x, &y, Some(&gate_a))?;
-        let y = self.cross_attention(&x, text, fixed.key_bias)?;
+        let y = self.cross_attention(&x, text, fixed.key_bias, (site, attention))?;
         let x = gated_add(x, &y, None)?;
         let rows = ffn_rows(x.dim(1)?, self.ffn_in.out_features(), self.compute);
         let y = self.feed_forward(&x, (&scale_f, &shift_f), rows)?;
@@ -152,12 +153,14 @@ impl Block {
         x: &Tensor,
         (keys, values): (&Tensor, &Tensor),
         key_bias: Option<&Tensor>,
+        (site, listener): (Site, &mut dyn SelfAttention),
     ) -> Result<Tensor> {
         let layers = &self.text;
         let n = layer_norm(x, &self.norm2.0, &self.norm2.1, self.eps, self.compute)?;
         let norm = Some((&layers.norm_q, self.eps));
         let q = norm_rope_heads(&layers.q.forward(&n)?, norm, self.heads, None)?;
         drop(n);
+        listener.text_compared(site, &TextScores { q: &q, keys, key_bias })?;
         let y = attention(&q, keys, values, scale(q.dim(3)?), key_bias)?;
         drop(q);
         Ok(layers.out.forward(&merge_heads(&y)?)?)

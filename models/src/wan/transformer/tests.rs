@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::super::testing::{build, tensor, weights, worst};
 use super::*;
-use crate::attention::Dense;
+use crate::attention::{Dense, TextScores};
 use crate::watch::Unwatched;
 
 fn config() -> TransformerConfig {
@@ -102,6 +102,51 @@ fn a_break_between_blocks_cancels() {
     let result = model.forward(&latents, &steps[0], &text, Branch::Uncond, &mut Dense, &mut watch);
     assert!(matches!(result, Err(Error::Cancelled)));
     assert_eq!(ticks, [(0, 3), (1, 3), (2, 3)]);
+}
+
+/// Dense, and the text weights of every block.
+#[derive(Default)]
+struct Listening(Vec<(Site, Tensor)>);
+
+impl SelfAttention for Listening {
+    fn begin_clip(&mut self, _: &Sequence) -> Result<()> {
+        Ok(())
+    }
+
+    fn begin_step(&mut self, _: usize, _: usize, _: f64) -> Result<()> {
+        Ok(())
+    }
+
+    fn text_compared(&mut self, site: Site, text: &TextScores<'_>) -> Result<()> {
+        self.0.push((site, text.weights(None)?));
+        Ok(())
+    }
+
+    fn attend(&mut self, site: Site, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        Dense.attend(site, q, k, v)
+    }
+}
+
+#[test]
+fn every_block_shows_what_its_tokens_see_of_the_words() {
+    let model = model(DType::F32);
+    let steps = model.prepare_steps(&[500.0]).unwrap();
+    let text = model.prepare_text(&prompt(4)).unwrap();
+    let latents = tensor(9, &[1, 4, 2, 4, 4]);
+    let mut listening = Listening::default();
+    let branch = Branch::Uncond;
+    let heard =
+        model.forward(&latents, &steps[0], &text, branch, &mut listening, &mut Unwatched).unwrap();
+    let plain =
+        model.forward(&latents, &steps[0], &text, branch, &mut Dense, &mut Unwatched).unwrap();
+    assert_eq!(worst(&heard, &plain), 0.0, "listening changes nothing");
+    let sites: Vec<Site> = listening.0.iter().map(|(site, _)| *site).collect();
+    assert_eq!(sites, [0, 1, 2].map(|layer| Site { layer, branch, expert: 0 }));
+    for (_, weights) in &listening.0 {
+        assert_eq!(weights.dims(), [8, 5], "four words, and one for all padding");
+        let sums: Vec<f32> = weights.sum(1).unwrap().to_vec1().unwrap();
+        assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5), "{sums:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The worker of the brush: told which tokens of which head are chosen, it answers with frames and with what is looked at.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::Context;
@@ -9,6 +10,7 @@ use tessera_pipeline::latest::Latest;
 use tessera_pipeline::recording::{Held, Recording};
 
 use super::Token;
+use super::measure::{self, Measure, Words, Working};
 use super::overlay::Painted;
 use super::reel::{self, Reel, Under};
 use crate::window::lens::subject::{Look, Subject};
@@ -44,6 +46,12 @@ pub(crate) enum Told {
     Reel(PathBuf, Box<Reel>),
     /// What is looked at.
     Gaze(PathBuf, Box<Gazed>),
+    /// Where words act.
+    Words(PathBuf, Box<Words>),
+    /// How far a measurement is: what it does, parts done, parts.
+    Measuring(u64, (&'static str, usize, usize)),
+    /// A measurement has ended; why, when it failed.
+    Measured(u64, Option<String>),
     /// Something cannot be read, in words.
     Failed(String),
 }
@@ -52,6 +60,9 @@ pub(crate) enum Told {
 pub(crate) struct Desk {
     asks: Latest<Ask>,
     told: Receiver<Told>,
+    outbox: Sender<Told>,
+    ctx: Context,
+    measured: AtomicU64,
 }
 
 impl Desk {
@@ -59,9 +70,9 @@ impl Desk {
     pub(crate) fn start(ctx: &Context) -> std::io::Result<Self> {
         let (asks, inbox) = Latest::<Ask>::channel();
         let (outbox, told) = bounded(UNREAD);
-        let ctx = ctx.clone();
+        let (wake, answers) = (ctx.clone(), outbox.clone());
         std::thread::Builder::new().name("tessera-brush".into()).spawn(move || {
-            let mut hand = Hand { open: None, reel: None, serial: 0, outbox, ctx };
+            let mut hand = Hand { open: None, reel: None, serial: 0, outbox: answers, ctx: wake };
             for ask in inbox {
                 if let Err(error) = hand.serve(ask) {
                     hand.open = None;
@@ -69,12 +80,18 @@ impl Desk {
                 }
             }
         })?;
-        Ok(Self { asks, told })
+        Ok(Self { asks, told, outbox, ctx: ctx.clone(), measured: AtomicU64::new(0) })
     }
 
     /// Wants this; what was wanted before and nobody began is forgotten.
     pub(crate) fn ask(&self, ask: Ask) {
         self.asks.put(ask);
+    }
+
+    /// Starts a measurement on a thread of its own.
+    pub(crate) fn measure(&self, measure: Measure) -> std::io::Result<Working> {
+        let id = self.measured.fetch_add(1, Ordering::Relaxed);
+        measure::start(id, measure, (self.outbox.clone(), self.ctx.clone()))
     }
 
     /// What has come back.
@@ -135,10 +152,5 @@ fn gaze(recording: &Recording, subject: &Subject, ask: &Ask) -> Result<Gazed, St
     }
     let gaze = Gaze::read(recording, subject.place(look), look.head, &tokens)
         .map_err(|error| error.to_string())?;
-    let painted = match gaze {
-        Held::Here(gaze) => Held::Here(Painted::of(&gaze)),
-        Held::Dropped => Held::Dropped,
-        Held::NotCaptured => Held::NotCaptured,
-    };
-    Ok(Gazed { look, tokens, painted })
+    Ok(Gazed { look, tokens, painted: gaze.map(Painted::of) })
 }

@@ -8,20 +8,26 @@
 //! textures. The numbers are [`tessera_pipeline::gaze`]'s.
 
 mod desk;
+mod measure;
 mod overlay;
 mod reel;
 pub(super) mod stage;
 pub(super) mod view;
+pub(super) mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use eframe::egui::{ColorImage, Context, TextureHandle, TextureOptions};
-use tessera_pipeline::gaze::{Grain, Reading};
+use tessera_pipeline::gaze::{Gaze, Reading};
 use tessera_pipeline::recording::Held;
 
 pub(crate) use desk::{Ask, Desk, Told};
+pub(crate) use measure::{Measure, Working, refusal};
 pub(super) use overlay::Tiles;
 use reel::Under;
+pub(super) use reel::latent_of;
+pub(crate) use words::shown as shown_word;
 
 use super::detail::Detail;
 use super::subject::{Look, Subject};
@@ -44,6 +50,14 @@ pub(crate) enum Wish {
     Seek(usize),
     /// Play, or hold.
     Play,
+    /// Run the step again for the exact rows of the chosen tokens.
+    Measure,
+    /// Stop that.
+    StopMeasuring,
+    /// Show where this word of the prompt acts, measured when it is not known.
+    Word(usize),
+    /// Of words, show this head's in place of the mean over all.
+    OfHead(bool),
 }
 
 /// The frames that an overlay is laid on.
@@ -58,9 +72,7 @@ pub(super) struct Frames {
 pub(super) struct Seen {
     pub(super) look: Look,
     pub(super) tokens: Vec<Token>,
-    pub(super) grain: Grain,
-    /// Part of the mass that the map keeps.
-    pub(super) kept_share: f64,
+    pub(super) gaze: Gaze,
     /// Of each reading the mass in each latent frame.
     pub(super) of_frames: [Vec<f32>; 3],
     /// Of each reading all latent frames.
@@ -81,6 +93,18 @@ pub(crate) struct Brush {
     found: Option<Vec<Token>>,
     asked: Option<Ask>,
     told: usize,
+    /// The chosen word of the prompt.
+    pub(crate) word: Option<usize>,
+    /// Whether words are those of the head alone.
+    pub(crate) of_head: bool,
+    /// The words that were measured last.
+    words: Option<Box<measure::Words>>,
+    /// The texture of a word, and which.
+    heat: Option<(usize, TextureHandle)>,
+    /// What is to be measured: tokens too, or words alone.
+    wants: Option<bool>,
+    /// What is being measured.
+    pub(crate) working: Option<Working>,
     uploads: u64,
 }
 
@@ -95,6 +119,12 @@ impl Default for Brush {
             found: None,
             asked: None,
             told: 0,
+            word: None,
+            of_head: false,
+            words: None,
+            heat: None,
+            wants: None,
+            working: None,
             uploads: 0,
         }
     }
@@ -120,6 +150,13 @@ impl Brush {
                 self.player.seek(frame as isize);
             }
             Wish::Play => self.player.is_playing = !self.player.is_playing,
+            Wish::Measure => self.wants = Some(true),
+            Wish::StopMeasuring => self.stop(),
+            Wish::Word(word) => (self.word, self.wants) = (Some(word), Some(false)),
+            Wish::OfHead(of_head) => {
+                self.of_head = of_head;
+                self.wants = self.word.map(|_| false);
+            }
         }
     }
 
@@ -139,8 +176,38 @@ impl Brush {
         (self.asked.as_ref() != Some(&ask)).then(|| self.asked.insert(ask).clone())
     }
 
+    /// What is to be measured now at a place, if anything: never two at a time, and no words that are known.
+    pub(super) fn measure(
+        &mut self,
+        path: PathBuf,
+        look: Look,
+        tokens: Vec<Token>,
+    ) -> Option<Measure> {
+        let with_tokens = self.wants.take()?;
+        let is_known = self.words.as_ref().is_some_and(|w| words::is_of(w, look, self.of_head));
+        if !with_tokens && is_known {
+            return None;
+        }
+        let tokens = if with_tokens { tokens } else { Vec::new() };
+        let measure = Measure { path, look, tokens, of_head: self.of_head };
+        let is_at_work = self.working.as_ref().is_some_and(|working| working.measure == measure);
+        if is_at_work {
+            return None;
+        }
+        self.stop();
+        Some(measure)
+    }
+
+    /// Ends what is being measured.
+    fn stop(&mut self) {
+        if let Some(working) = self.working.take() {
+            working.is_stopped.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Forgets what was of another recording.
     pub(super) fn clear(&mut self) {
+        self.stop();
         let reading = self.reading;
         *self = Self { reading, ..Self::default() };
     }
@@ -153,7 +220,7 @@ impl Brush {
                 self.frames = Some(Frames { under: reel.under, strip, tiles: reel.tiles });
                 self.player.show(Some(reel.film));
             }
-            Told::Gaze(path, gazed) if path == open => {
+            Told::Gaze(path, gazed) if path == open && self.is_asked(&gazed) => {
                 self.found = Some(gazed.tokens.clone());
                 self.seen = match gazed.painted {
                     Held::Here(painted) => {
@@ -163,8 +230,7 @@ impl Brush {
                         Held::Here(Seen {
                             look: gazed.look,
                             tokens: gazed.tokens,
-                            grain: painted.grain,
-                            kept_share: painted.kept_share,
+                            gaze: painted.gaze,
                             of_frames: painted.of_frames,
                             textures,
                             tiles: painted.tiles,
@@ -174,10 +240,36 @@ impl Brush {
                     Held::NotCaptured => Held::NotCaptured,
                 };
             }
+            Told::Words(path, words) if path == open => {
+                (self.words, self.heat) = (Some(words), None);
+            }
+            Told::Measuring(id, progress) => {
+                if let Some(working) = self.working.as_mut().filter(|working| working.id == id) {
+                    working.progress = progress;
+                }
+            }
+            Told::Measured(id, error) => {
+                if self.working.as_ref().is_some_and(|working| working.id == id) {
+                    self.working = None;
+                    return error.map_or(Ok(()), Err);
+                }
+            }
             Told::Failed(error) => return Err(error),
-            Told::Reel(..) | Told::Gaze(..) => {}
+            Told::Reel(..) | Told::Gaze(..) | Told::Words(..) => {}
         }
         Ok(())
+    }
+
+    /// Whether somebody still wants to know it.
+    fn is_asked(&self, gazed: &desk::Gazed) -> bool {
+        let is_same = |ask: &Ask| ask.look == gazed.look && ask.tokens == gazed.tokens;
+        self.asked.as_ref().is_some_and(is_same)
+    }
+
+    /// The texture of the chosen word.
+    pub(super) fn word_texture(&self) -> Option<&TextureHandle> {
+        let (of, texture) = self.heat.as_ref()?;
+        (Some(*of) == self.word).then_some(texture)
     }
 
     /// Moves the frames on while they are on show; answers with the frame for the cursor when it is another one.
@@ -186,6 +278,12 @@ impl Brush {
             self.player.seek(cursor.frame as isize);
         }
         self.player.tick(ctx);
+        if let (Some(word), Some(words)) = (self.word, &self.words)
+            && self.word_texture().is_none()
+            && let Some(image) = words.all.get(word).map(|word| word.image.clone())
+        {
+            self.heat = Some((word, self.load(ctx, "brush word", image, TextureOptions::NEAREST)));
+        }
         let frame = self.player.frame();
         self.told = frame;
         (frame != cursor.frame).then_some(frame)
@@ -217,6 +315,15 @@ impl Brush {
     #[cfg(test)]
     pub(crate) fn is_over(&self, tokens: &[Token]) -> bool {
         matches!(&self.seen, Held::Here(seen) if seen.tokens == tokens)
+    }
+
+    /// How finely it is known what is looked at.
+    #[cfg(test)]
+    pub(crate) fn grain(&self) -> Held<tessera_pipeline::gaze::Grain> {
+        match &self.seen {
+            Held::Here(seen) => Held::Here(seen.gaze.grain),
+            _ => Held::NotCaptured,
+        }
     }
 
     /// The mass of a reading in each latent frame.

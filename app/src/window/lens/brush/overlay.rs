@@ -1,13 +1,8 @@
 //! Mass of attention as pictures to lay over frames.
 
 use eframe::egui::{Color32, ColorImage, Pos2, Rect, Vec2};
-use tessera_pipeline::gaze::{Gaze, Grain, Reading};
-use tessera_pipeline::palette;
-
-/// Mass is shown over this many powers of ten below the largest.
-const DECADES: f32 = 2.0;
-/// How much an overlay covers where there is nothing, and where there is most.
-const COVER: [f32; 2] = [0.5, 0.78];
+use tessera_pipeline::gaze::{Gaze, Reading};
+use tessera_pipeline::palette::{self, Scale};
 
 /// Pictures of one size in one texture, row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +60,8 @@ impl Tiles {
 /// What tokens look at, painted.
 #[derive(Debug)]
 pub(crate) struct Painted {
-    /// How finely it is known.
-    pub(crate) grain: Grain,
-    /// Part of the mass that the map keeps.
-    pub(crate) kept_share: f64,
+    /// Its numbers.
+    pub(crate) gaze: Gaze,
     /// Of each reading the mass in each latent frame.
     pub(crate) of_frames: [Vec<f32>; 3],
     /// Of each reading all latent frames, a pixel a token.
@@ -79,46 +72,39 @@ pub(crate) struct Painted {
 
 impl Painted {
     /// All readings on the scale of the truth, so that they can be compared.
-    pub(crate) fn of(gaze: &Gaze) -> Self {
+    pub(crate) fn of(gaze: Gaze) -> Self {
         let grid = gaze.grid;
         let tiles = Tiles::new(grid.frames, [grid.cols, grid.rows]);
         let plane = grid.rows * grid.cols;
-        let most = gaze.truth.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        let scale = Scale::log(&gaze.truth);
         let all = Reading::ALL.map(|reading| gaze.reading(reading));
-        let of_frames = |shares: &Vec<f32>| {
-            shares.chunks(plane.max(1)).map(|frame| frame.iter().sum()).collect()
-        };
         Self {
-            grain: gaze.grain,
-            kept_share: gaze.kept_share(),
-            of_frames: all.each_ref().map(of_frames),
-            images: all.each_ref().map(|shares| heat(&tiles, shares, most)),
+            of_frames: all.each_ref().map(|shares| of_frames(shares, plane)),
+            images: all.each_ref().map(|shares| heat(&tiles, shares, scale)),
             tiles,
+            gaze,
         }
     }
 }
 
-/// Shares `[T, rows, columns]` as translucent heat; `most` is the brightest.
-pub(crate) fn heat(tiles: &Tiles, shares: &[f32], most: f32) -> ColorImage {
+/// Shares `[T, rows, columns]` as translucent heat.
+pub(crate) fn heat(tiles: &Tiles, shares: &[f32], scale: Scale) -> ColorImage {
     let [wide, high] = tiles.size;
-    tiles.paint(|tile, x, y| colour(amount(shares[(tile * high + y) * wide + x], most)))
+    tiles.paint(|tile, x, y| {
+        let amount = scale.amount(shares[(tile * high + y) * wide + x]);
+        let ([r, g, b], cover) = palette::overlay(amount);
+        Color32::from_rgba_unmultiplied(r, g, b, (cover * 255.0) as u8)
+    })
 }
 
-/// Where a share lies on the scale, from 0 to 1.
-pub(crate) fn amount(share: f32, most: f32) -> f32 {
-    (1.0 + (share / most).log10() / DECADES).clamp(0.0, 1.0)
-}
-
-/// The colour that is laid over a picture for an amount from 0 to 1.
-fn colour(amount: f32) -> Color32 {
-    let [r, g, b] = palette::heat(amount);
-    let cover = COVER[0] + (COVER[1] - COVER[0]) * amount;
-    Color32::from_rgba_unmultiplied(r, g, b, (cover * 255.0) as u8)
+/// The sum of shares `[T, rows, columns]` in each latent frame of `plane` tokens.
+pub(crate) fn of_frames(shares: &[f32], plane: usize) -> Vec<f32> {
+    shares.chunks(plane.max(1)).map(|frame| frame.iter().sum()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use tessera_pipeline::gaze::Gaze;
+    use tessera_pipeline::gaze::{Gaze, Grain};
 
     use super::*;
 
@@ -146,13 +132,11 @@ mod tests {
             kept: vec![0.5, 0.0, 0.2, 0.0],
             grain: Grain::Blocks,
         };
-        let painted = Painted::of(&gaze);
-        assert!((painted.kept_share - 0.7).abs() < 1e-6);
+        let painted = Painted::of(gaze);
         assert_eq!(painted.of_frames[0], [0.75, 0.25]);
         assert_eq!(painted.of_frames[2], [0.25, 0.05]);
         assert_eq!(painted.images[0].pixels[0], painted.images[1].pixels[0]);
         assert_eq!(painted.images[0].pixels[1], painted.images[2].pixels[1]);
         assert_ne!(painted.images[0].pixels[0], painted.images[0].pixels[1]);
-        assert!((amount(0.05, 0.5) - 0.5).abs() < 1e-6 && amount(0.0, 0.5) == 0.0);
     }
 }

@@ -146,7 +146,7 @@ pub(crate) fn frames_of(latent: usize, frames: usize, latents: usize) -> (usize,
 }
 
 /// The latent frame that a clip's frame comes from.
-pub(crate) fn latent_of(frame: usize, frames: usize, latents: usize) -> usize {
+pub(in crate::window::lens) fn latent_of(frame: usize, frames: usize, latents: usize) -> usize {
     if frames <= latents || latents < 2 {
         return frame.min(latents.saturating_sub(1));
     }

@@ -253,9 +253,9 @@ fn transport(ui: &mut Ui, brush: &Brush, actions: &mut Vec<Action>) {
     });
 }
 
-/// A share as a percentage, small ones with a digit more.
+/// A share as a percentage, small ones with more digits.
 fn percent(share: f32) -> String {
-    let digits = usize::from(share < 0.0995);
+    let digits = usize::from(share < 0.0995) + usize::from(share < 0.00995);
     format!("{:.digits$} %", share * 100.0)
 }
 

@@ -1,18 +1,20 @@
 //! The query brush as a face of the Lens: which part of the mass, how much of it, and the stage.
 
-use eframe::egui::{Align, Layout, RichText, Ui};
+use eframe::egui::{Align, Button, Layout, RichText, Ui};
 use tessera_pipeline::gaze::{Grain, Reading};
 use tessera_pipeline::recording::Held;
 
 use super::reel::Under;
 use super::stage::{self, Stage};
-use super::{Seen, Token, Wish};
+use super::{Seen, Token, Wish, words};
 use crate::text::plural;
 use crate::window::action::Action;
+use crate::window::commands::Command;
 use crate::window::lens;
 use crate::window::lens::map;
 use crate::window::lens::subject::Subject;
 use crate::window::store::Store;
+use crate::window::views::parts;
 
 /// Draws it.
 pub(crate) fn show(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>) {
@@ -30,9 +32,16 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut 
                 actions.push(Action::Lens(lens::Wish::Brush(Wish::Reading(reading))));
             }
         }
-        if let Some(seen) = seen {
+        let measure = Button::new("Measure exactly");
+        if brush.working.is_none()
+            && parts::explain(ui, store, Command::MeasureExactly, measure).clicked()
+        {
+            actions.push(Action::Run(Command::MeasureExactly));
+        }
+        words::working(ui, brush, &mut |wish| actions.push(Action::Lens(lens::Wish::Brush(wish))));
+        if let Some(seen) = seen.filter(|_| brush.working.is_none()) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let kept = format!("the map keeps {:.0} %", seen.kept_share * 100.0);
+                let kept = format!("the map keeps {:.1} %", seen.gaze.kept_share() * 100.0);
                 ui.label(format!("{}: {kept}", plural(seen.tokens.len() as u64, "query token")));
             });
         }
@@ -101,7 +110,7 @@ fn about(
             "Click or paint on the picture to choose query tokens; arrow keys move one. {under}"
         );
     }
-    let grain = match seen.map(|seen| seen.grain) {
+    let grain = match seen.map(|seen| seen.gaze.grain) {
         Some(Grain::Blocks) => format!(
             "Block resolution: a row of the map, its mass spread over the {} tokens of each key block. Log scale. ",
             subject.meta.blocks().key_block
@@ -129,7 +138,7 @@ fn spoken(subject: &Subject, seen: Option<&Seen>, tokens: &[Token], reading: Rea
             "{chosen}, {}, the map of {} keeps {:.0} percent",
             called(reading).to_lowercase(),
             format_args!("layer {} head {}", seen.look.layer, seen.look.head),
-            seen.kept_share * 100.0
+            seen.gaze.kept_share() * 100.0
         ),
         None => chosen,
     }
