@@ -11,6 +11,7 @@ mod faults;
 mod frame;
 mod generate;
 mod history;
+mod idle;
 mod lens;
 mod live;
 mod open;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use eframe::egui::{Context, Key, Modifiers, Ui, Vec2};
+use eframe::egui::{Context, Key, Modifiers, RawInput, Ui, Vec2};
 use egui_kittest::{Harness, HarnessBuilder};
 use tessera_pipeline::engine::{Engine, Options};
 use tessera_pipeline::events::{Command, Event, EventKind, JobId};
@@ -62,6 +63,8 @@ impl eframe::egui::DroppedFile for Dropped {
 pub(super) struct Desk {
     pub(super) harness: Harness<'static, Window>,
     engine: Rc<RefCell<Option<FakeEngine>>>,
+    /// What the window's threads ask for frames.
+    waker: Context,
     /// Removed when it is dropped.
     pub(super) folder: Arc<tempfile::TempDir>,
 }
@@ -125,7 +128,7 @@ impl Desk {
             window.show(ui);
         };
         let harness = builder.build_ui_state(frame, window);
-        let mut desk = Self { harness, engine, folder };
+        let mut desk = Self { harness, engine, waker: ctx, folder };
         desk.wait("models and a plan", |window| {
             window.store.models.is_some() && !window.store.planning.is_behind()
         });
@@ -141,6 +144,19 @@ impl Desk {
             self.harness.step();
         }
         self.harness.run_steps(3);
+    }
+
+    /// Forgets that threads asked for a frame.
+    pub(super) fn hush(&self) {
+        for _ in 0..3 {
+            self.waker.run_ui(RawInput::default(), |_| ()).textures_delta.clear();
+        }
+        assert!(!self.is_woken());
+    }
+
+    /// Whether a thread has asked for a frame since.
+    pub(super) fn is_woken(&self) -> bool {
+        self.waker.has_requested_repaint()
     }
 
     /// What the window sent to the engine.

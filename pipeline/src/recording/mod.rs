@@ -20,6 +20,7 @@ mod reader;
 mod report;
 mod schema;
 mod summary;
+pub mod synthetic;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;

@@ -8,6 +8,8 @@
 //! [`Subject`] is what is small and held for the whole run, [`Detail`] what is large of the one head that is looked at. The reader
 //! reads and paints; here pixels become textures when they come, and views draw them.
 
+#[cfg(test)]
+mod bench;
 pub(crate) mod brush;
 pub(crate) mod cuts;
 mod detail;

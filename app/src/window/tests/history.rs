@@ -48,7 +48,7 @@ fn builder() -> egui_kittest::HarnessBuilder<crate::window::app::Window> {
 }
 
 /// A window on a history of these prompts, the last one newest, with History in front.
-fn desk(prompts: &[&str]) -> Desk {
+pub(super) fn desk(prompts: &[&str]) -> Desk {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut history = History::open(&folder.path().join("data")).unwrap();
     for (index, prompt) in prompts.iter().enumerate() {
