@@ -21,7 +21,7 @@ use crate::events::{FileRole, Phase};
 use crate::plan::rates::{Conditions, Rate, Rates, with_method};
 use crate::receipt::Receipt;
 use crate::{Error, Result};
-pub use query::{Filter, Op, Query, keys};
+pub use query::{Filter, Op, Query, keys, kind};
 pub use rows::{Row, is_damage};
 use schema::VERSION;
 pub use strip::Strip;

@@ -58,6 +58,9 @@ pub struct Plan {
     pub prompt_tokens: usize,
     /// Text tokens of the negative prompt; `None` without guidance.
     pub negative_tokens: Option<usize>,
+    /// Words of the prompt and of the negative prompt that the model reads, where it does not read all.
+    #[serde(default, skip_serializing_if = "is_all_read")]
+    pub words_read: [Option<usize>; 2],
     /// Forwards of the transformer.
     pub forwards: u64,
     /// What attention leaves out; `None` when it is dense, or nothing is denoised.
@@ -71,6 +74,10 @@ pub struct Plan {
     pub files: Vec<PlannedFile>,
     /// What a person should know before it starts.
     pub warnings: Vec<String>,
+}
+
+fn is_all_read(words: &[Option<usize>; 2]) -> bool {
+    words.iter().all(Option::is_none)
 }
 
 /// The model of a plan.
@@ -170,9 +177,13 @@ impl Plan {
         check_initial(&settled, latent_shape)?;
 
         let tokenizer = tokenizer::of(folder)?;
-        let mut count = |what: &str, words: &str| -> Result<usize> {
-            let tokens = tokenizer.encode(&text::clean(words))?;
+        let mut words_read = [None; 2];
+        let mut count = |index: usize, words: &str| -> Result<usize> {
+            let what = ["prompt", "negative prompt"][index];
+            let cleaned = text::clean(words);
+            let tokens = tokenizer.encode(&cleaned)?;
             if tokens.truncated {
+                words_read[index] = Some(cleaned[..tokens.seen_bytes].split_whitespace().count());
                 warnings.push(format!(
                     "The {what} has {} tokens and the model reads {}: the last {} are not seen.",
                     tokens.ids.len() + tokens.dropped,
@@ -182,12 +193,9 @@ impl Plan {
             }
             Ok(tokens.ids.len())
         };
-        let prompt_tokens = count("prompt", &settled.prompt)?;
-        let negative_tokens = if settled.is_guided() {
-            Some(count("negative prompt", &settled.negative)?)
-        } else {
-            None
-        };
+        let prompt_tokens = count(0, &settled.prompt)?;
+        let negative_tokens =
+            if settled.is_guided() { Some(count(1, &settled.negative)?) } else { None };
         if !settled.is_guided() && !settled.negative.is_empty() {
             warnings.push(
                 "The negative prompt acts only with guidance above 1; it is not used.".into(),
@@ -243,6 +251,7 @@ impl Plan {
             latent_shape,
             grid,
             prompt_tokens,
+            words_read,
             negative_tokens,
             forwards,
             attention,

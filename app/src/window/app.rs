@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui};
 use egui_notify::{Anchor, Toasts};
-use tessera_pipeline::events::{Command as EngineCommand, EventKind};
+use tessera_pipeline::events::{Command as EngineCommand, EventKind, JobId};
 
 use super::action::Action;
 use super::apply::{apply, scan};
@@ -55,6 +55,8 @@ pub(crate) struct Window {
     folder: Option<PathBuf>,
     saved_at: Instant,
     is_unsaved: bool,
+    /// The clips that the saved queue has.
+    saved_queue: Vec<JobId>,
     size: [f32; 2],
     random: u64,
 }
@@ -84,6 +86,7 @@ impl Window {
             );
         }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let saved_queue = store.unfinished();
         let mut window = Self {
             store,
             bridge: None,
@@ -98,6 +101,7 @@ impl Window {
             folder,
             saved_at: Instant::now(),
             is_unsaved: false,
+            saved_queue,
             size,
             random: now.map_or(1, |since| since.as_nanos() as u64),
         };
@@ -372,15 +376,19 @@ impl Window {
         self.store.reading = newer.or(self.store.reading).filter(|_| is_busy);
     }
 
-    /// Saves after a change, but not after each.
+    /// Saves after a change, but not after each; the queue at once, so that a crash costs no clip.
     fn save(&mut self, ctx: &Context) {
-        if !self.is_unsaved {
-            return;
+        let queue = self.store.unfinished();
+        if queue == self.saved_queue {
+            if !self.is_unsaved {
+                return;
+            }
+            if let Some(left) = SAVE_EVERY.checked_sub(self.saved_at.elapsed()) {
+                ctx.request_repaint_after(left);
+                return;
+            }
         }
-        if let Some(left) = SAVE_EVERY.checked_sub(self.saved_at.elapsed()) {
-            ctx.request_repaint_after(left);
-            return;
-        }
+        self.saved_queue = queue;
         self.size = ctx.input(|input| input.content_rect().size()).into();
         if let Some(folder) = self.folder.clone() {
             let prefs = Box::new(self.store.prefs(self.size));

@@ -12,6 +12,7 @@ use super::layout;
 use super::lens;
 use super::lens::export::Which;
 use super::log::Level;
+use super::past::Wish;
 use super::runs::Pause;
 use super::store::Over;
 use super::theme::{Choice, Theme};
@@ -121,6 +122,11 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
                 window.workers.give(Errand::FullSteps(Box::new(run.request.clone())));
             }
         }
+        Command::Forget => {
+            if let Some(id) = store.past.chosen {
+                super::past_apply::apply(window, Wish::Forget { id, with_video: false });
+            }
+        }
         Command::SaveAs => {
             if let Some(video) = store.shown_video() {
                 window.workers.save_as(video.clone());
@@ -158,6 +164,12 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
             if let Some(path) = store.shown_video() {
                 ctx.copy_text(path.display().to_string());
                 store.log.say(Level::Info, "The path is on the clipboard.");
+            }
+        }
+        Command::CopyFrame => {
+            if let Some(picture) = store.player.picture() {
+                ctx.copy_image(picture);
+                store.log.say(Level::Info, "The frame is on the clipboard.");
             }
         }
         Command::OpenFolder => {

@@ -2,6 +2,7 @@
 
 mod table;
 
+use super::layout::{self, Pane};
 use super::lens::brush::refusal;
 use super::runs::Run;
 use super::store::Store;
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     SnapSize,
     Duplicate,
     FullSteps,
+    Forget,
     OpenFile,
     OpenRecording,
     AddModelFolder,
@@ -32,6 +34,7 @@ pub(crate) enum Command {
     Slower,
     Faster,
     CopyPath,
+    CopyFrame,
     OpenFolder,
     SaveAs,
     StepBack,
@@ -139,6 +142,9 @@ impl Command {
                 let has_film = store.player.film().is_some() || store.is_brushing();
                 unless(has_film, "There is no clip on the screen.")
             }
+            Self::CopyFrame => {
+                unless(store.player.film().is_some(), "There is no clip on the screen.")
+            }
             Self::CopyPath | Self::OpenFolder | Self::SaveAs => {
                 unless(store.shown_video().is_some(), "There is no finished clip on the screen.")
             }
@@ -172,6 +178,10 @@ impl Command {
                 let tokens = store.lens.brush.tokens(subject, store.trail.now());
                 let chosen = unless(!tokens.is_empty(), "No query token is chosen.");
                 chosen.or_else(|| refusal(subject))
+            }
+            Self::Forget => {
+                let is_seen = layout::is_shown(store.layout.as_ref(), Pane::History);
+                unless(is_seen && store.past.chosen.is_some(), "No clip is chosen in the history.")
             }
             Self::SnapSize => unless(store.planning.snapped().is_some(), "The size is legal."),
             Self::SelectionBack => unless(store.trail.can_go_back(), "There is nothing before."),

@@ -131,6 +131,10 @@ impl Keymap {
                     | Key::ArrowDown
                     | Key::ArrowLeft
                     | Key::ArrowRight
+                    | Key::PageUp
+                    | Key::PageDown
+                    | Key::Home
+                    | Key::End
             );
             let writes = plain && !is_function_key(keys.logical_key);
             !(writes && is_writing || plain && works_controls && is_focused)

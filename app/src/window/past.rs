@@ -24,6 +24,10 @@ pub(crate) enum Wish {
     See(Vec<i64>),
     /// Look at one closely, or at none.
     Choose(Option<i64>),
+    /// Go to one with the keyboard, and look at it closely.
+    MoveTo(i64),
+    /// It is in sight and has the keyboard.
+    Reached,
     /// Star it, or take its star.
     Star(i64, bool),
     /// Write this into the field of tags.
@@ -64,6 +68,8 @@ pub(crate) struct Past {
     pub(crate) why_none: Option<String>,
     /// Looked at closely.
     pub(crate) chosen: Option<i64>,
+    /// To be brought into sight and given the keyboard.
+    pub(crate) wanted: Option<i64>,
     /// What is in the field of tags.
     pub(crate) tags: String,
     /// Pictures in a grid rather than lines.
@@ -74,6 +80,11 @@ pub(crate) struct Past {
 }
 
 impl Past {
+    /// The view of a window that opens.
+    pub(crate) fn new(is_grid: bool) -> Self {
+        Self { is_grid, ..Self::default() }
+    }
+
     /// Searches for something else; what was found stays until the answer.
     pub(crate) fn search(&mut self, line: String) {
         self.query = Query::parse(&line);
@@ -142,6 +153,13 @@ impl Past {
         self.tags = id.and_then(|id| self.row(id)).map(|row| row.tags.clone()).unwrap_or_default();
     }
 
+    /// The run behind one in the list, or the one before it at the end.
+    pub(crate) fn neighbour(&self, id: i64) -> Option<i64> {
+        let found = self.found.as_deref()?;
+        let at = found.iter().position(|other| *other == id)?;
+        found.get(at + 1).or_else(|| found.get(at.checked_sub(1)?)).copied()
+    }
+
     /// Stars a row before the database has said so.
     pub(crate) fn star(&mut self, id: i64, is_starred: bool) {
         if let Some(row) = self.rows.get_mut(&id) {
@@ -158,7 +176,8 @@ pub(crate) fn differences(a: &Request, b: &Request) -> Vec<(String, String, Stri
         return Vec::new();
     };
     let words = |value: Option<&Value>| match value {
-        None => "–".to_owned(),
+        None | Some(Value::Null) => "–".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "–".to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(is_on)) => if *is_on { "on" } else { "off" }.to_owned(),
         Some(other) => other.to_string(),
@@ -180,6 +199,7 @@ mod tests {
         let one = Request { steps: Some(4), seed: Some(1), ..Request::default() };
         let two =
             Request { steps: Some(9), seed: Some(1), density: Some(0.5), ..Request::default() };
+        let two = Request { negative: Some(String::new()), ..two };
         let told = differences(&one, &two);
         let told: Vec<_> =
             told.iter().map(|(n, a, b)| (n.as_str(), a.as_str(), b.as_str())).collect();

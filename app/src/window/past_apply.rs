@@ -23,6 +23,11 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
             archive.ask(Ask::See(ids));
         }
         Wish::Choose(id) => past.choose(id),
+        Wish::MoveTo(id) => {
+            past.choose(Some(id));
+            past.wanted = Some(id);
+        }
+        Wish::Reached => past.wanted = None,
         Wish::Star(id, is_starred) => {
             past.star(id, is_starred);
             archive.ask(Ask::Star(id, is_starred));
@@ -50,6 +55,11 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
         }
         Wish::Forget { id, with_video } => {
             let video = past.row(id).map(|row| row.video.clone()).filter(|_| with_video);
+            if past.chosen == Some(id) {
+                let next = past.neighbour(id);
+                past.choose(next);
+                past.wanted = next;
+            }
             archive.ask(Ask::Forget(id, video));
             archive.ask(Ask::Find(past.line.clone()));
         }

@@ -134,6 +134,12 @@ impl Player {
         self.texture.as_ref().filter(|_| self.film.is_some())
     }
 
+    /// The frame that is shown, pixel for pixel.
+    pub(crate) fn picture(&self) -> Option<ColorImage> {
+        let film = self.film.as_ref()?;
+        Some(ColorImage::from_rgb(film.size, film.frames.get(self.frame())?))
+    }
+
     /// How often a picture was sent to the graphics device.
     #[cfg(test)]
     pub(crate) fn uploads(&self) -> u64 {

@@ -37,6 +37,8 @@ pub(crate) struct Prefs {
     pub(crate) queue: Vec<Request>,
     /// Where the panes are; `None` is the first layout.
     pub(crate) layout: Option<Tree<Pane>>,
+    /// Whether the history is a grid of pictures.
+    pub(crate) is_history_grid: bool,
     /// The window's size in points.
     pub(crate) size: [f32; 2],
 }
@@ -55,6 +57,7 @@ impl Default for Prefs {
             draft: Draft::default(),
             queue: Vec::new(),
             layout: None,
+            is_history_grid: false,
             size: [1280.0, 800.0],
         }
     }

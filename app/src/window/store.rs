@@ -100,7 +100,7 @@ impl Store {
             player: Player::default(),
             models: None,
             model_folders: prefs.model_folders,
-            past: Past::default(),
+            past: Past::new(prefs.is_history_grid),
             lens: Lens::default(),
             records: prefs.records,
             log: Log::default(),
@@ -126,8 +126,15 @@ impl Store {
             draft: self.draft.clone(),
             queue: running.into_iter().chain(waiting).collect(),
             layout: self.layout.clone(),
+            is_history_grid: self.past.is_grid,
             size,
         }
+    }
+
+    /// Clips that must not be lost: the running one and those that wait.
+    pub(crate) fn unfinished(&self) -> Vec<JobId> {
+        let running = self.runs.running().map(|run| run.id);
+        running.into_iter().chain(self.queue.waiting().iter().map(|item| item.id)).collect()
     }
 
     /// The run that everyone looks at.

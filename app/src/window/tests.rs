@@ -97,13 +97,21 @@ impl Desk {
         Self::at(builder, folder, engine, dial)
     }
 
-    /// A window with the real engine, which keeps no history.
+    /// A window with the real engine.
     pub(super) fn with_engine(builder: HarnessBuilder<Window>) -> Self {
-        let dial = || {
-            let options = Options { data_dir: None, machine: None, threads: None };
+        Self::with_engine_in(builder, Arc::new(tempfile::tempdir().expect("a folder")))
+    }
+
+    /// A window with the real engine, which keeps its history where the window looks for it.
+    pub(super) fn with_engine_in(
+        builder: HarnessBuilder<Window>,
+        folder: Arc<tempfile::TempDir>,
+    ) -> Self {
+        let data_dir = Some(folder.path().join("data"));
+        let dial = move || {
+            let options = Options { data_dir: data_dir.clone(), machine: None, threads: None };
             Engine::start_with(options).map(Line::of).map_err(|error| error.to_string())
         };
-        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         Self::at(builder, folder, Rc::default(), Box::new(dial))
     }
 

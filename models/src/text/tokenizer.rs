@@ -19,6 +19,8 @@ pub struct Tokens {
     pub truncated: bool,
     /// How many tokens were dropped from its end.
     pub dropped: usize,
+    /// Bytes of the text that became tokens which were not dropped.
+    pub seen_bytes: usize,
 }
 
 /// A word of a prompt.
@@ -79,11 +81,21 @@ impl Tokenizer {
     pub fn encode(&self, cleaned: &str) -> Result<Tokens> {
         let mut ids = self.pieces(cleaned, Path::new(TOKENIZER_FILE))?;
         let dropped = ids.len().saturating_sub(MAX_TOKENS);
+        let mut seen_bytes = cleaned.len();
         if dropped > 0 {
             ids.truncate(MAX_TOKENS - 1);
             ids.push(END);
+            seen_bytes = self.end_of(cleaned, MAX_TOKENS - 2)?;
         }
-        Ok(Tokens { ids, truncated: dropped > 0, dropped })
+        Ok(Tokens { ids, truncated: dropped > 0, dropped, seen_bytes })
+    }
+
+    /// Where in a text its token with this index ends, in bytes.
+    fn end_of(&self, text: &str, token: usize) -> Result<usize> {
+        let wrong = |reason: String| Error::Tokenizer { file: TOKENIZER_FILE.into(), reason };
+        let encoding = self.inner.encode(text, true).map_err(|error| wrong(error.to_string()))?;
+        let end = encoding.get_offsets().get(token).map_or(text.len(), |(_, end)| *end);
+        Ok(text.floor_char_boundary(end))
     }
 
     /// The words of a cleaned prompt, parted by spaces, with the tokens that [`Self::encode`] makes of each; the end token is
@@ -139,7 +151,7 @@ mod tests {
     #[test]
     fn an_empty_prompt_is_the_end_token() {
         let tokens = tokenizer().encode("").unwrap();
-        assert_eq!(tokens, Tokens { ids: vec![1], truncated: false, dropped: 0 });
+        assert_eq!(tokens, Tokens { ids: vec![1], truncated: false, dropped: 0, seen_bytes: 0 });
     }
 
     #[test]
@@ -151,6 +163,13 @@ mod tests {
         assert!(tokens.truncated);
         assert_eq!(tokens.dropped, whole.get_ids().len() - 512);
         assert_eq!(tokens.ids[..511], whole.get_ids()[..511]);
+        let seen = &"the red ball ".repeat(400)[..tokens.seen_bytes];
+        let again = tokenizer.encode(seen).unwrap();
+        assert_eq!(
+            (again.ids, again.seen_bytes),
+            (tokens.ids, seen.len()),
+            "what is seen is all of it"
+        );
     }
 
     #[test]

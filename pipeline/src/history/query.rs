@@ -152,6 +152,12 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     fields.chain(settings.filter(|key| !matches!(*key, "prompt" | "negative" | "model" | "count")))
 }
 
+/// What values a condition on this key compares with.
+pub fn kind(key: &str) -> Option<Kind> {
+    let field = FIELDS.iter().find(|(name, ..)| *name == key).map(|(.., kind)| *kind);
+    field.or_else(|| setting(key).map(|row| row.kind))
+}
+
 /// A text cut at white space that is not in quotes.
 fn parts(text: &str) -> Vec<String> {
     let (mut parts, mut part, mut is_quoted) = (Vec::new(), String::new(), false);
@@ -178,8 +184,7 @@ fn condition(part: &str) -> Option<Result<Filter, String>> {
     if !keys().any(|known| known == key) {
         return None;
     }
-    let field = FIELDS.iter().find(|(name, ..)| *name == key);
-    let kind = field.map(|(.., kind)| *kind).or_else(|| setting(&key).map(|row| row.kind));
+    let kind = kind(&key);
     let wrong = |kind: Kind| format!("{key}: expected {kind}, got \"{text}\"");
     let value = match kind {
         Some(Kind::Int { .. }) => text.parse::<u64>().map(Value::from).ok(),

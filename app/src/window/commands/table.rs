@@ -136,6 +136,14 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Makes the clip on the screen again, from the same seed, with as many steps as suit its model or more.",
     ),
     row(
+        Command::Forget,
+        "forget",
+        "Remove from the history",
+        "Delete",
+        Menu::Clip,
+        "Forgets the run that is chosen in the history; its video stays.",
+    ),
+    row(
         Command::PlayPause,
         "play_pause",
         "Play or pause",
@@ -192,6 +200,14 @@ pub(crate) const COMMANDS: &[Row] = &[
         "Ctrl+Shift+C",
         Menu::Play,
         "Puts the path of the clip on the screen onto the clipboard.",
+    ),
+    row(
+        Command::CopyFrame,
+        "copy_frame",
+        "Copy the frame",
+        "",
+        Menu::Play,
+        "Puts the frame on the screen onto the clipboard, as a picture.",
     ),
     row(
         Command::OpenFolder,

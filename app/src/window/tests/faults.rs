@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use eframe::egui::{Key, Modifiers, Vec2};
+use eframe::egui::{Key, Modifiers, Vec2, ViewportId};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use tessera_pipeline::events::JobId;
@@ -32,6 +32,28 @@ fn a_model_folder_that_is_gone_is_named_and_another_can_be_taken() {
     desk.wait("its plan", |window| !window.store.planning.is_behind());
     desk.press(Modifiers::COMMAND, Key::Enter);
     assert_eq!(desk.sent().len(), 1);
+}
+
+#[test]
+fn on_a_screen_of_another_scale_everything_is_where_it_was() {
+    let mut desk = Desk::new();
+    let places = |desk: &Desk| {
+        ["Generate", "Prompt", "Play", "Queue"].map(|name| {
+            let node = desk.harness.get_all_by_label(name).next().unwrap();
+            node.rect()
+        })
+    };
+    let before = places(&desk);
+    for scale in [2.0, 1.25, 1.0] {
+        let viewports = &mut desk.harness.input_mut().viewports;
+        viewports.entry(ViewportId::ROOT).or_default().native_pixels_per_point = Some(scale);
+        desk.harness.run_steps(4);
+        assert!((desk.harness.ctx.pixels_per_point() - scale).abs() < 1e-3);
+        for (before, after) in before.iter().zip(places(&desk)) {
+            let moved = (before.min - after.min).length().max((before.max - after.max).length());
+            assert!(moved < 2.0, "{before} became {after} at a scale of {scale}");
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tessera_pipeline::preview::Preview;
 
 use super::Desk;
 use crate::window::player::Source;
+use crate::window::prefs::Prefs;
 use crate::window::runs::State;
 
 /// A window with a prompt in its form.
@@ -139,6 +140,30 @@ fn finish_this_one_holds_the_rest() {
 }
 
 #[test]
+fn a_crash_costs_no_clip_that_waits() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let builder = || Harness::builder().with_size(Vec2::new(1280.0, 800.0));
+    let mut desk = Desk::in_folder(builder(), Arc::clone(&folder));
+    for prompt in ["a ball", "a cube", "a cone"] {
+        desk.harness.state_mut().store.draft.set("prompt", Some(prompt.into()));
+        desk.harness.run_steps(2);
+        generate(&mut desk);
+    }
+    let saved = |_: &crate::window::app::Window| {
+        let queue = Prefs::read(&folder.path().join("data")).0.queue;
+        queue.iter().map(|request| request.prompt.clone()).collect::<Vec<_>>()
+    };
+    let began = std::time::Instant::now();
+    desk.wait("the file", |window| saved(window).len() == 3);
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "at once, not with the rest");
+    drop(desk); // without closing
+    let desk = Desk::in_folder(builder(), Arc::clone(&folder));
+    assert_eq!(saved(desk.window()), ["a ball", "a cube", "a cone"]);
+    let queue = &desk.window().store.queue;
+    assert!(queue.is_held && queue.waiting().len() == 3);
+}
+
+#[test]
 fn clips_that_wait_are_moved_and_taken_out() {
     let mut desk = desk();
     for _ in 0..3 {
@@ -216,4 +241,6 @@ fn absurd_prompts_are_taken_as_they_are() {
         desk.harness.query_all_by_label_contains("are not seen").next().is_some(),
         "truncation is told"
     );
+    let read = desk.window().store.planning.plan().unwrap().words_read[0];
+    assert!(read.is_some_and(|words| (100..600).contains(&words)), "{read:?}");
 }

@@ -72,7 +72,8 @@ fn the_lens_fills_while_a_clip_is_made_and_stays_when_it_is_done() {
     assert!(desk.window().store.trail.now().step >= step + 2);
     desk.wait("the end", |window| {
         let subject = window.store.lens.subject();
-        subject.is_some_and(|subject| subject.outcome == Outcome::Finished)
+        let is_whole = subject.is_some_and(|subject| subject.outcome == Outcome::Finished);
+        is_whole && window.store.runs.running().is_none() // the recording is whole a little earlier
     });
     let window = desk.window();
     let run = window.store.runs.get(JobId(1)).unwrap();

@@ -52,6 +52,18 @@ fn a_clip_is_shown_as_the_run_that_it_was() {
 }
 
 #[test]
+fn a_dropped_clip_gives_its_settings_to_the_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = made(&folder);
+    let mut desk = Desk::new();
+    desk.drop_file(&clip);
+    desk.wait("its settings", |window| !window.store.draft.text("prompt").is_empty());
+    let draft = &desk.window().store.draft;
+    assert_eq!((draft.text("prompt"), draft.get("steps")), ("a red ball", Some(&2.into())));
+    assert!(draft.get("out").is_none() && desk.window().store.refusal().is_none());
+}
+
+#[test]
 fn a_clip_is_made_again_with_full_steps_and_copied() {
     let folder = tempfile::tempdir().unwrap();
     let clip = made(&folder);

@@ -98,6 +98,12 @@ fn states_are_drawn() {
     for (mut desk, end) in desks() {
         let name = |state: &str| format!("{state}-{end}");
         look(&mut desk, &name("empty"));
+        let words = "a shiny red ball bounces on a blue floor ".repeat(60);
+        desk.harness.state_mut().store.draft.set("prompt", Some(words.into()));
+        desk.harness.run_steps(2);
+        desk.wait("a plan", |window| !window.store.planning.is_behind());
+        desk.press(Modifiers::COMMAND, Key::ArrowDown);
+        look(&mut desk, &name("truncated"));
         desk.harness.state_mut().store.draft.set(
             "prompt",
             Some(

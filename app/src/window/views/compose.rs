@@ -1,13 +1,12 @@
 //! The form: prompts, model, size, every other setting of the table, and the button.
 
 use eframe::egui::{
-    Align, Button, CollapsingHeader, ComboBox, Frame, Layout, Margin, Panel, RichText, ScrollArea,
-    TextEdit, Ui, Vec2,
+    Button, CollapsingHeader, ComboBox, Frame, Margin, Panel, RichText, ScrollArea, Ui, Vec2,
 };
 use serde_json::{Map, Value};
 use tessera_pipeline::settings::{SETTINGS, Section};
 
-use super::{control, parts, size};
+use super::{control, parts, prompt, size};
 use crate::text::{bytes, duration};
 use crate::window::action::Action;
 use crate::window::commands::Command;
@@ -33,7 +32,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     Panel::bottom("generate").frame(frame).resizable(false).show(ui, |ui| foot(ui, store, actions));
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         ui.set_max_width(ui.available_width() - 4.0);
-        prompt(ui, store, actions);
+        prompt::show(ui, store, actions);
         model(ui, store, actions);
         size::show(ui, store, actions);
         let resolved = resolved(store);
@@ -80,60 +79,6 @@ fn heading(store: &Store, section: Section) -> RichText {
         .count();
     let text = if given == 0 { section.to_string() } else { format!("{section}  ({given} set)") };
     RichText::new(text).strong()
-}
-
-fn prompt(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
-    let plan = store.planning.plan();
-    let fields = [
-        (
-            "prompt",
-            4,
-            "What the clip shows, such as: a red ball bouncing on a blue floor",
-            plan.map(|plan| plan.prompt_tokens),
-        ),
-        (
-            "negative",
-            2,
-            "What it should not show (optional)",
-            plan.and_then(|plan| plan.negative_tokens),
-        ),
-    ];
-    for (key, rows, hint, tokens) in fields {
-        let mut text = store.draft.text(key).to_owned();
-        let label = ui.horizontal(|ui| {
-            let label =
-                ui.label(RichText::new(draft::label(key)).strong()).on_hover_text(draft::help(key));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if let Some(tokens) = tokens.filter(|_| !text.trim().is_empty()) {
-                    ui.label(RichText::new(format!("{tokens} tokens")).small().weak());
-                }
-            });
-            label.id
-        });
-        let field = TextEdit::multiline(&mut text)
-            .id_salt(key)
-            .hint_text(hint)
-            .desired_rows(rows)
-            .desired_width(f32::INFINITY)
-            .return_key(None);
-        // Enter makes no new line in a sentence, but Ctrl+Enter generates, and both reach the table of keys.
-        let field = ui.add(field).labelled_by(label.inner);
-        if store.wants_prompt && key == "prompt" {
-            field.request_focus();
-        }
-        if field.changed() {
-            let text = text.replace('\n', " ");
-            actions.push(Action::Set(key, (!text.is_empty()).then(|| text.into())));
-        }
-        let said = if key == "prompt" { "The prompt has" } else { "The negative prompt" };
-        for warning in plan
-            .into_iter()
-            .flat_map(|plan| &plan.warnings)
-            .filter(|warning| warning.starts_with(said))
-        {
-            parts::note(ui, store.theme.colors.warning, warning);
-        }
-    }
 }
 
 fn model(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {

@@ -1,35 +1,36 @@
 //! Finished runs: searched, filtered, in a grid or as lines. Only what can be seen is read and drawn.
+//!
+//! Arrows, Page Up, Page Down, Home and End go through the list; what they come to is chosen.
 
-use std::f32::consts::TAU;
+use std::ops::Range;
 
-use eframe::egui::{
-    Align, Button, Color32, Image, Key, Label, Layout, Panel, Pos2, Rect, Response, RichText, Role,
-    ScrollArea, Sense, Shape, Stroke, StrokeKind, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo,
-};
-use tessera_pipeline::history::{Op, Row, keys};
+use eframe::egui::style::ScrollAnimation;
+use eframe::egui::{Button, Key, Memory, Panel, Rect, ScrollArea, TextEdit, Ui, Vec2};
+use tessera_pipeline::history::{Op, keys, kind};
+use tessera_pipeline::settings::Kind;
 
+use super::history_row::{line, place_id, spot, tile};
 use super::{history_details, parts};
-use crate::text::{duration, plural, shorten};
+use crate::text::plural;
 use crate::window::action::Action;
 use crate::window::draft;
-use crate::window::past::{Thumb, Wish};
+use crate::window::past::{Past, Wish};
 use crate::window::store::Store;
 
 /// Width of a picture in the grid, at least.
 const TILE: f32 = 128.0;
 /// Height of a line.
 const LINE: f32 = 58.0;
-/// Frames of a strip shown in a second.
-const PACE: f64 = 6.0;
 
 /// Draws the view.
 pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let past = &store.past;
     search(ui, store, actions);
     ui.add_space(4.0);
-    if let Some(row) = past.chosen.and_then(|id| past.row(id)) {
-        Panel::right("history details").default_size(270.0).show(ui, |ui| {
-            history_details::show(ui, store, row, actions);
+    if let Some(id) = past.chosen {
+        Panel::right("history details").default_size(270.0).show(ui, |ui| match past.row(id) {
+            Some(row) => history_details::show(ui, store, row, actions),
+            None => drop(ui.weak("Reading…")),
         });
     }
     let found = past.found.as_deref().unwrap_or_default();
@@ -48,19 +49,31 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         return;
     }
     let mut seen = Vec::new();
-    if past.is_grid {
-        grid(ui, store, found, &mut seen, actions);
-    } else {
-        let list = ScrollArea::vertical().id_salt("history lines").auto_shrink(false);
-        list.show_rows(ui, LINE, found.len(), |ui, range| {
-            for id in &found[range] {
-                seen.push(*id);
-                let size = Vec2::new(ui.available_width(), LINE);
-                if let Some(spot) = spot(ui, store, *id, size, actions) {
-                    line(ui, store, &spot, actions);
+    let grid = Grid::of(ui, past.is_grid);
+    let rows = found.len().div_ceil(grid.columns);
+    let wanted = past.wanted.and_then(|id| found.iter().position(|other| *other == id));
+    let list = ScrollArea::vertical().id_salt(("history", past.is_grid)).auto_shrink(false);
+    let shown = list.show_rows(ui, grid.size.y, rows, |ui, range| {
+        if let Some(index) = wanted {
+            bring(ui, &range, index / grid.columns, grid.size.y);
+        }
+        for row in range.clone() {
+            ui.horizontal(|ui| {
+                for id in found.iter().skip(row * grid.columns).take(grid.columns) {
+                    seen.push(*id);
+                    let Some(spot) = spot(ui, store, *id, grid.size, actions) else { continue };
+                    if past.is_grid {
+                        tile(ui, store, &spot, actions);
+                    } else {
+                        line(ui, store, &spot, actions);
+                    }
                 }
-            }
-        });
+            });
+        }
+    });
+    let page = (shown.inner_rect.height() / grid.size.y) as usize;
+    if let Some(id) = led(ui, past, found, (grid.columns, page.max(1))) {
+        actions.push(Action::Past(Wish::MoveTo(id)));
     }
     let missing = past.missing(&seen);
     if !missing.is_empty() {
@@ -135,7 +148,18 @@ fn filters(ui: &mut Ui, now: &str, want: &mut impl FnMut(Wish)) {
         ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
             for key in keys() {
                 ui.menu_button(draft::label(key), |ui| {
-                    for (op, sign) in Op::ALL {
+                    let words = match kind(key) {
+                        Some(Kind::Choice(words)) => words,
+                        Some(Kind::Bool) => &["yes", "no"],
+                        _ => &[],
+                    };
+                    for word in words {
+                        if ui.button(*word).clicked() {
+                            want(Wish::Search(with(now, &format!("{key}={word}"))));
+                            ui.close();
+                        }
+                    }
+                    for (op, sign) in Op::ALL.into_iter().filter(|_| words.is_empty()) {
                         let name = match op {
                             Op::Is => "is",
                             Op::IsNot => "is not",
@@ -165,213 +189,60 @@ fn without(line: &str, part: &str) -> String {
     line.split_whitespace().filter(|word| *word != part).collect::<Vec<_>>().join(" ")
 }
 
-fn grid(ui: &mut Ui, store: &Store, found: &[i64], seen: &mut Vec<i64>, actions: &mut Vec<Action>) {
-    let gap = ui.spacing().item_spacing.x;
-    let room = ui.available_width() - ui.spacing().scroll.bar_width - gap;
-    let columns = (((room + gap) / (TILE + gap)) as usize).max(1);
-    let width = (room + gap) / columns as f32 - gap;
-    let height = width * 0.62 + 24.0;
-    let rows = found.len().div_ceil(columns);
-    let list = ScrollArea::vertical().id_salt("history grid").auto_shrink(false);
-    list.show_rows(ui, height, rows, |ui, range| {
-        for row in range {
-            ui.horizontal(|ui| {
-                for id in found.iter().skip(row * columns).take(columns) {
-                    seen.push(*id);
-                    if let Some(spot) = spot(ui, store, *id, Vec2::new(width, height), actions) {
-                        tile(ui, store, &spot, actions);
-                    }
-                }
-            });
-        }
-    });
-}
-
-/// What a place in the list does: pressed it is chosen, pressed twice it plays.
-fn place(
-    ui: &Ui,
-    store: &Store,
-    id: i64,
-    area: Rect,
-    response: &Response,
-    actions: &mut Vec<Action>,
-) {
-    let past = &store.past;
-    let is_chosen = past.chosen == Some(id);
-    let words = past.row(id).map_or_else(|| "A clip that is being read".into(), spoken);
-    response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, &words));
-    let visuals = ui.style().interact_selectable(response, is_chosen);
-    if is_chosen || response.hovered() || response.has_focus() {
-        ui.painter().rect_filled(area, visuals.corner_radius, visuals.weak_bg_fill);
-    }
-    if response.has_focus() {
-        let stroke = Stroke::new(1.5, Color32::from(store.theme.colors.accent));
-        ui.painter().rect_stroke(area, visuals.corner_radius, stroke, StrokeKind::Inside);
-    }
-    if response.gained_focus() {
-        response.scroll_to_me(None);
-    }
-    if response.double_clicked() {
-        actions.push(Action::Past(Wish::Play(id)));
-    } else if response.clicked() {
-        actions.push(Action::Past(Wish::Choose(Some(id))));
-    }
-    if response.has_focus() && ui.input(|input| input.key_pressed(Key::Delete)) {
-        actions.push(Action::Past(Wish::Forget { id, with_video: false }));
-    }
-}
-
-/// A run in words.
-fn spoken(row: &Row) -> String {
-    let star = if row.is_starred { ", starred" } else { "" };
-    let gone = if row.is_gone { ", its video is gone" } else { "" };
-    format!("{}, {}{star}{gone}", shorten(&row.prompt, 80), row.finished)
-}
-
-/// What is drawn of a run, where, and how it answers.
-struct Spot<'a> {
-    row: &'a Row,
-    area: Rect,
-    response: Response,
-}
-
-/// A place in the list and what of it is drawn, once its row was read.
-fn spot<'a>(
-    ui: &mut Ui,
-    store: &'a Store,
-    id: i64,
+/// How many runs are beside one another, and how large each is.
+struct Grid {
+    columns: usize,
     size: Vec2,
-    actions: &mut Vec<Action>,
-) -> Option<Spot<'a>> {
-    let (area, response) = ui.allocate_exact_size(size, Sense::click());
-    place(ui, store, id, area, &response, actions);
-    let row = store.past.row(id)?;
-    Some(Spot { row, area: area.shrink(4.0), response })
 }
 
-fn tile(ui: &mut Ui, store: &Store, spot: &Spot<'_>, actions: &mut Vec<Action>) {
-    let Spot { row, area, response } = spot;
-    let picture = Rect::from_min_max(area.min, Pos2::new(area.max.x, area.max.y - 22.0));
-    thumbnail(ui, store, row, picture, response);
-    let below = Rect::from_min_max(Pos2::new(area.min.x, picture.max.y + 2.0), area.max);
-    beside_star(ui, store, row, below, actions, |ui| {
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            small(ui, RichText::new(shorten(&row.prompt, 80)).small());
-        });
-    });
-}
-
-fn line(ui: &mut Ui, store: &Store, spot: &Spot<'_>, actions: &mut Vec<Action>) {
-    let Spot { row, area, response } = spot;
-    let picture = Rect::from_min_size(area.min, Vec2::new(84.0, area.height()));
-    thumbnail(ui, store, row, picture, response);
-    let beside = Rect::from_min_max(Pos2::new(picture.max.x + 8.0, area.min.y), area.max);
-    beside_star(ui, store, row, beside, actions, |ui| {
-        ui.with_layout(Layout::top_down(Align::Min), |ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
-            small(ui, RichText::new(shorten(&row.prompt, 160)));
-            small(ui, RichText::new(facts(row)).small().weak());
-        });
-    });
-}
-
-/// One line of text that is cut off where the room ends.
-fn small(ui: &mut Ui, text: RichText) {
-    ui.add(Label::new(text).truncate().selectable(false));
-}
-
-/// The star at the right of an area, and words in the rest of it.
-fn beside_star(
-    ui: &mut Ui,
-    store: &Store,
-    row: &Row,
-    area: Rect,
-    actions: &mut Vec<Action>,
-    words: impl FnOnce(&mut Ui),
-) {
-    ui.scope_builder(UiBuilder::new().max_rect(area), |ui| {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            star(ui, store, row, actions);
-            words(ui);
-        });
-    });
-}
-
-/// When, which model, how long, tags.
-fn facts(row: &Row) -> String {
-    let size = row.request.as_ref().and_then(|request| {
-        Some(format!("{} × {} × {}", request.width?, request.height?, request.frames?))
-    });
-    let mut facts = vec![row.finished.clone(), row.model.clone(), row.method.clone()];
-    facts.extend(size);
-    facts.push(duration((row.seconds * 1000.0) as u64));
-    facts.extend((!row.tags.is_empty()).then(|| format!("# {}", row.tags)));
-    facts.join("  ·  ")
-}
-
-fn star(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Action>) {
-    let (name, color) = if row.is_starred {
-        ("Take the star", store.theme.colors.accent.into())
-    } else {
-        ("Star", ui.visuals().weak_text_color())
-    };
-    let star = ui.add(Button::new("").frame(false).min_size(Vec2::splat(20.0)));
-    paint_star(ui, star.rect.center(), color, row.is_starred);
-    parts::named(&star, &format!("{name}: {}", shorten(&row.prompt, 60)));
-    if star.on_hover_text(name).clicked() {
-        actions.push(Action::Past(Wish::Star(row.id, !row.is_starred)));
-    }
-}
-
-/// Five points; the font has no such sign.
-fn paint_star(ui: &Ui, center: Pos2, color: Color32, is_filled: bool) {
-    let corner = |index: usize| {
-        let (radius, angle) =
-            (if index.is_multiple_of(2) { 7.5 } else { 3.2 }, index as f32 * TAU / 10.0);
-        center + Vec2::angled(angle - TAU / 4.0) * radius
-    };
-    let corners: Vec<Pos2> = (0..10).map(corner).collect();
-    if is_filled {
-        let inner = corners.iter().skip(1).step_by(2).copied().collect();
-        ui.painter().add(Shape::convex_polygon(inner, color, Stroke::NONE));
-        for tip in (0..10).step_by(2) {
-            let triangle = vec![corners[(tip + 9) % 10], corners[tip], corners[tip + 1]];
-            ui.painter().add(Shape::convex_polygon(triangle, color, Stroke::NONE));
+impl Grid {
+    fn of(ui: &Ui, is_grid: bool) -> Self {
+        if !is_grid {
+            return Self { columns: 1, size: Vec2::new(ui.available_width(), LINE) };
         }
+        let gap = ui.spacing().item_spacing.x;
+        let room = ui.available_width() - ui.spacing().scroll.bar_width - gap;
+        let columns = (((room + gap) / (TILE + gap)) as usize).max(1);
+        let width = (room + gap) / columns as f32 - gap;
+        Self { columns, size: Vec2::new(width, width * 0.62 + 24.0) }
     }
-    ui.painter().add(Shape::closed_line(corners, Stroke::new(1.0, color)));
 }
 
-/// The first small frame, or under the pointer one after the other.
-fn thumbnail(ui: &Ui, store: &Store, row: &Row, area: Rect, response: &Response) {
-    ui.painter().rect_filled(area, 3.0, store.theme.colors.screen);
-    let Some(Thumb { texture, frames }) = store.past.thumb(row.id) else {
-        let words = if row.is_gone { "gone" } else { "…" };
-        let font = eframe::egui::FontId::proportional(12.0);
-        ui.painter().text(
-            area.center(),
-            eframe::egui::Align2::CENTER_CENTER,
-            words,
-            font,
-            store.theme.on_screen(),
-        );
-        return;
+/// Scrolls to a row, which need not be drawn: only those of `range` are.
+fn bring(ui: &Ui, range: &Range<usize>, row: usize, height: f32) {
+    let away = row as f32 - range.start as f32;
+    let top = ui.max_rect().top() + away * (height + ui.spacing().item_spacing.y);
+    let place = Rect::from_x_y_ranges(ui.max_rect().x_range(), top..=top + height);
+    ui.scroll_to_rect_animation(place, None, ScrollAnimation::none());
+}
+
+/// Where the pressed key leads in the list, if it is for the list: a run has the keyboard, or nothing has it.
+fn led(ui: &Ui, past: &Past, found: &[i64], (columns, page): (usize, usize)) -> Option<i64> {
+    const KEYS: [Key; 8] = [
+        Key::ArrowUp,
+        Key::ArrowDown,
+        Key::ArrowLeft,
+        Key::ArrowRight,
+        Key::PageUp,
+        Key::PageDown,
+        Key::Home,
+        Key::End,
+    ];
+    let key = ui.input(|input| KEYS.into_iter().find(|key| input.key_pressed(*key)))?;
+    let at = match ui.memory(Memory::focused) {
+        Some(focused) => Some(found.iter().position(|id| place_id(*id) == focused)?),
+        None => past.chosen.and_then(|chosen| found.iter().position(|id| *id == chosen)),
     };
-    let count = (*frames).max(1);
-    let mut frame = 0;
-    if response.contains_pointer() && count > 1 {
-        let time = ui.input(|input| input.time) * PACE;
-        frame = time as usize % count;
-        let left = (time.floor() + 1.0 - time) / PACE;
-        ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(left.max(0.005)));
-    }
-    let whole = texture.size_vec2();
-    let size = Vec2::new(whole.x / count as f32, whole.y);
-    let scale = (area.width() / size.x).min(area.height() / size.y);
-    let part = |index: usize| index as f32 / count as f32;
-    let tint = if row.is_gone { Color32::from_gray(110) } else { Color32::WHITE };
-    Image::new((texture.id(), size * scale))
-        .uv(Rect::from_min_max(Pos2::new(part(frame), 0.0), Pos2::new(part(frame + 1), 1.0)))
-        .tint(tint)
-        .paint_at(ui, Rect::from_center_size(area.center(), size * scale));
+    let last = found.len().checked_sub(1)?;
+    let to = match (key, at) {
+        (Key::End, _) => last,
+        (Key::Home, _) | (_, None) => 0,
+        (Key::ArrowUp, Some(at)) => at.checked_sub(columns).unwrap_or(at),
+        (Key::ArrowLeft, Some(at)) => at.saturating_sub(1),
+        (Key::ArrowRight, Some(at)) => at + 1,
+        (Key::PageUp, Some(at)) => at.saturating_sub(page * columns),
+        (Key::PageDown, Some(at)) => at + page * columns,
+        (_, Some(at)) => at + columns,
+    };
+    found.get(to.min(last)).copied()
 }
