@@ -152,7 +152,9 @@ impl Window {
             self.workers.ask(question);
         }
         self.see(ctx);
-        self.store.player.tick(ctx);
+        if layout::is_shown(self.store.layout.as_ref(), Pane::Screen) {
+            self.store.player.tick(ctx); // behind another tab a film asks for no frames
+        }
         self.save(ctx);
     }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::Context;
 use tessera_pipeline::engine::Engine;
-use tessera_pipeline::events::{Command, Event};
+use tessera_pipeline::events::{Command, Event, EventKind};
 use tessera_pipeline::preview::Preview;
 
+/// How soon progress is seen. Drawing has a price where the processor does it, and no bar is read twenty times a second.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Events that may wait for the window; a minute of progress.
 const UNREAD: usize = 4096;
 
@@ -58,9 +61,14 @@ impl Bridge {
         let (ctx, gone) = (ctx.clone(), Arc::clone(&is_gone));
         std::thread::Builder::new().name("tessera-events".into()).spawn(move || {
             for event in line.events {
+                let is_progress = matches!(event.kind, EventKind::Progress { .. });
                 // Without a window nobody reads; going on reading keeps the engine from waiting.
                 let _ = outbox.send(event);
-                ctx.request_repaint();
+                if is_progress {
+                    ctx.request_repaint_after(PROGRESS_EVERY);
+                } else {
+                    ctx.request_repaint();
+                }
             }
             gone.store(true, Ordering::Release);
             ctx.request_repaint();
