@@ -1,0 +1,157 @@
+"""Checks the kernels, then times them. Usage: bench.py MODULE [checks|dense|sparse|...]"""
+
+import math
+import sys
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import pyramid as p
+from driver import Module
+from variants import DENSE, PYRAMID
+
+
+def error(a, b):
+    a, b = a.double(), b.double()
+    if not bool(torch.isfinite(a).all()):
+        return math.inf
+    return float((a - b).norm() / b.norm().clamp(min=1e-30))
+
+
+def operands(heads, queries, keys, width, dtype=torch.bfloat16, seed=0):
+    g = torch.Generator(device="cuda").manual_seed(seed)
+    draw = lambda n: torch.randn(heads, n, width, generator=g, device="cuda").to(dtype)
+    return draw(queries), draw(keys), draw(keys)
+
+
+def check(module, config, shape, levels=None, bias="count", seed=0, sharp=1.0):
+    heads, queries, keys = shape
+    q, k, v = operands(heads, queries, keys, config.width, config.dtype, seed)
+    q = q * sharp
+    run = p.Attention(module, config, q, k, v, levels, bias)
+    results = []
+    for poison in (math.nan, 3e4):
+        run.out.fill_(poison)
+        run.lse.fill_(poison)
+        out, lse = run()
+        torch.cuda.synchronize()
+        results.append((out.clone(), lse.clone()))
+    same = all(torch.equal(a.view(torch.uint8), b.view(torch.uint8)) for a, b in zip(*results))
+    out, lse = results[0]
+    exact, exact_lse = p.reference(q, k, v, levels, bias)
+    plain, _ = p.reference(q, k, v, levels, bias, plain=config.dtype)
+    seen = ~exact_lse.isinf()
+    ours, theirs = error(out, exact), error(plain, exact)
+    empty = bool((out[~seen] == 0).all()) and bool((lse[~seen] == -math.inf).all())
+    lse_error = float((lse[seen].double() - exact_lse[seen]).abs().max()) if seen.any() else 0.0
+    good = ours <= 2 * theirs + 0.004 / math.sqrt(out.numel()) and lse_error < 2e-3 and same and empty
+    return good, f"{config.name} {shape} error {ours:.2e} plain {theirs:.2e} lse {lse_error:.1e} same {same} empty {empty}"
+
+
+def checks(module, configs=None):
+    bad, worst, count = [], 0.0, 0
+    for config in configs or DENSE + PYRAMID:
+        for seed, shape in enumerate([(2, 128, 128), (1, 1, 1), (3, 130, 70), (2, 500, 1000), (1, 2304, 2311), (5, 257, 4099)]):
+            heads, queries, keys = shape
+            rows, columns = -(-queries // 128), -(-keys // 64)
+            cases = [(None, "count", 1.0), (None, "count", 6.0)]
+            if not config.dense:
+                g = torch.Generator(device="cuda").manual_seed(seed)
+                draw = lambda high: torch.randint(0, high, (heads * rows, columns), generator=g, device="cuda").to(torch.uint8)
+                every = draw(8)
+                some = every.clone()
+                some[::2] = 0
+                deep = draw(4) + 4
+                floor = torch.where(draw(10) == 0, 1, 7).to(torch.uint8)
+                last = torch.zeros_like(every)
+                last[:, -1] = torch.arange(heads * rows, device="cuda") % 8
+                psa = torch.where(draw(4) == 0, draw(5), torch.zeros_like(every))
+                cases = [(torch.ones_like(every), "count", 1.0), (every, "count", 1.0), (every, "level", 6.0),
+                         (some, "none", 1.0), (deep, "count", 1.0), (floor, "count", 6.0), (last, "count", 1.0),
+                         (psa, "count", 1.0)]
+            for levels, bias, sharp in cases:
+                count += 1
+                good, text = check(module, config, shape, levels, bias, seed, sharp)
+                if not good:
+                    bad.append(text)
+    print(f"checks: {count} run, {len(bad)} bad", flush=True)
+    for text in bad[:40]:
+        print("  BAD", text)
+    return not bad
+
+
+def median_ms(call, repeats=15, warm=3):
+    for _ in range(warm):
+        call()
+    times = []
+    for _ in range(repeats):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end))
+    times.sort()
+    return times[len(times) // 2]
+
+
+SHAPES = {128: (12, 32760), 64: (48, 45106)}
+
+
+def dense(module, widths=(128, 64)):
+    for width in widths:
+        heads, tokens = SHAPES[width]
+        work = 4 * heads * tokens**2 * width
+        q, k, v = operands(heads, tokens, tokens, width)
+        with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]):
+            sdpa = lambda: torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None])
+            peer = median_ms(sdpa)
+            expected = sdpa()[0]
+        print(f"d={width} {heads}×{tokens}: cuDNN {peer:.3f} ms {work / peer / 1e9:.0f} TFLOP/s", flush=True)
+        for config in [c for c in DENSE if c.width == width and c.dtype == torch.bfloat16]:
+            run = p.Attention(module, config, q, k, v)
+            ms = median_ms(run)
+            print(f"  {config.name}: {ms:.3f} ms {work / ms / 1e9:.0f} TFLOP/s {peer / ms:.3f}× error to cuDNN {error(run.out, expected):.1e}", flush=True)
+
+
+MIXES = [
+    ("dense map", {1: 1.0}, 0),
+    ("binary .5", {1: 0.5}, 0),
+    ("binary .25", {1: 0.25}, 0),
+    ("binary .15", {1: 0.15}, 0),
+    ("binary .10", {1: 0.10}, 0),
+    ("binary .05", {1: 0.05}, 0),
+    ("pyramid .25", {1: 0.13, 2: 0.13, 3: 0.13, 4: 0.17}, 0),
+    ("pyramid .15", {1: 0.07, 2: 0.07, 3: 0.08, 4: 0.20}, 0),
+    ("pyramid .10", {1: 0.045, 2: 0.045, 3: 0.06, 4: 0.12}, 0),
+    ("pyramid .15 floor 7", {1: 0.07, 2: 0.06, 3: 0.06, 4: 0.16}, 7),
+    ("binary .10 floor 7", {1: 0.10}, 7),
+]
+
+
+def sparse(module, widths=(128, 64)):
+    for width in widths:
+        heads, tokens = SHAPES[width]
+        rows, columns = -(-tokens // 128), -(-tokens // 64)
+        work = 4 * heads * tokens**2 * width
+        q, k, v = operands(heads, tokens, tokens, width)
+        for config in [c for c in PYRAMID if c.width == width and c.dtype == torch.bfloat16]:
+            print(f"{config.name}")
+            for name, shares, floor in MIXES:
+                levels = p.random_levels(heads, rows, columns, shares, floor)
+                density = p.exact_density(levels, tokens, tokens)
+                run = p.Attention(module, config, q, k, v, levels)
+                ms = median_ms(run)
+                print(f"  {name}: density {density:.3f} {ms:.3f} ms {density * work / ms / 1e9:.0f} effective TFLOP/s", flush=True)
+                del run
+
+
+if __name__ == "__main__":
+    module = Module(sys.argv[1])
+    what = sys.argv[2:] or ["checks", "dense", "sparse"]
+    print(torch.cuda.get_device_name(), torch.__version__, flush=True)
+    for part in what:
+        if part == "checks":
+            checks(module)
+        else:
+            globals()[part](module)

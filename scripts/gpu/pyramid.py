@@ -1,0 +1,225 @@
+"""Pyramid attention for tests and benches: level maps, lists, the F64 reference, and the kernels' launches."""
+
+import ctypes
+import math
+from dataclasses import dataclass
+
+import torch
+
+from driver import Map, encode, pointer
+
+QUERY_BLOCK, KEY_BLOCK, LEVELS = 128, 64, 7
+CLASSES = [7, 1, 2, 3, 4, 5, 6]  # levels, in the order of their items
+SIZES = [64, 64, 32, 16, 8, 8, 8]  # pooled keys of an item
+
+
+class Args(ctypes.Structure):
+    _fields_ = [
+        ("out", ctypes.c_void_p),
+        ("lse", ctypes.c_void_p),
+        ("items", ctypes.c_void_p),
+        ("counts", ctypes.c_void_p),
+        ("order", ctypes.c_void_p),
+        ("levels", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p * LEVELS),
+        ("counter", ctypes.c_void_p),
+        ("masked", ctypes.c_int),
+        ("heads", ctypes.c_int),
+        ("queries", ctypes.c_int),
+        ("keys", ctypes.c_int),
+        ("rows", ctypes.c_int),
+        ("columns", ctypes.c_int),
+        ("pooled", ctypes.c_int * LEVELS),
+        ("scale", ctypes.c_float),
+    ]
+
+
+@dataclass
+class Config:
+    """A variant of the Hopper kernel, as its template arguments."""
+
+    width: int
+    tile: int
+    stages: int
+    dense: bool
+    turns: bool = True
+    polynomial: int = 0
+    dtype: torch.dtype = torch.bfloat16
+
+    @property
+    def name(self):
+        kind = "dense" if self.dense else "pyramid"
+        short = {torch.bfloat16: "bf16", torch.float16: "f16"}[self.dtype]
+        return f"{kind}_{short}_d{self.width}_n{self.tile}_s{self.stages}_t{int(self.turns)}_p{self.polynomial}"
+
+    @property
+    def shared_bytes(self):
+        tiles = QUERY_BLOCK * self.width * 2 + 2 * self.stages * self.tile * self.width * 2
+        small = (self.stages + 1) * (self.tile * 4 + 4) + 8 + 8 * (2 + 4 * self.stages)
+        return -(-(tiles + small) // 1024) * 1024
+
+    def instance(self):
+        element = {torch.bfloat16: "__nv_bfloat16", torch.float16: "__half"}[self.dtype]
+        flag = lambda x: str(x).lower()
+        return (
+            f"TESSERA_ATTENTION({self.name}, {element}, {self.width}, {self.tile}, {self.stages}, "
+            f"{flag(self.dense)}, {flag(self.turns)}, {self.polynomial})"
+        )
+
+
+def pool(x, run):
+    """Means of runs of `run` keys of x [heads, keys, D], F32 sums of the originals rounded once."""
+    if run == 1:
+        return x
+    heads, keys, width = x.shape
+    groups = -(-keys // run)
+    padded = torch.nn.functional.pad(x.float(), (0, 0, 0, groups * run - keys))
+    counts = group_sizes(keys, run, x.device)
+    return (padded.view(heads, groups, run, width).sum(2) / counts[:, None]).to(x.dtype)
+
+
+def group_sizes(keys, run, device):
+    groups = -(-keys // run)
+    sizes = torch.full((groups,), float(run), device=device)
+    sizes[-1] = keys - (groups - 1) * run
+    return sizes
+
+
+def lists(levels):
+    """Items and counts of every row of levels [rows, columns] U8, and each row's units."""
+    rows, columns = levels.shape
+    device = levels.device
+    items = torch.zeros(rows, columns, dtype=torch.int32, device=device)
+    counts = torch.zeros(rows, 8, dtype=torch.int32, device=device)
+    units = torch.zeros(rows, dtype=torch.int64, device=device)
+    base = torch.zeros(rows, 1, dtype=torch.int64, device=device)
+    for index, (level, size) in enumerate(zip(CLASSES, SIZES)):
+        here = levels == level
+        together = {5: 2, 6: 4, 7: 64}.get(level, 1)
+        if together > 1:
+            here = torch.nn.functional.pad(here, (0, -columns % together))
+            here = here.view(rows, -1, together).any(2)
+        place = base + here.cumsum(1) - 1
+        row, column = here.nonzero(as_tuple=True)
+        items[row, place[row, column]] = column.int()
+        count = here.sum(1, keepdim=True)
+        counts[:, index] = count[:, 0].int()
+        units += count[:, 0] * (size // 8)
+        base += count
+    return items.to(torch.int16).contiguous(), counts.to(torch.int16).contiguous(), units
+
+
+def order_of(units, heads):
+    per_head = units.view(heads, -1)
+    ranked = torch.sort(per_head, dim=1, descending=True, stable=True).indices
+    first = torch.arange(heads, device=units.device)[:, None] * per_head.shape[1]
+    return (ranked + first).flatten().int().contiguous()
+
+
+def exact_density(levels, queries, keys):
+    """Query rows × pooled keys that exist, over queries × keys, of levels [heads · rows, columns]."""
+    device = levels.device
+    columns = levels.shape[1]
+    real = torch.full((columns,), KEY_BLOCK, device=device)
+    real[-1] = keys - (columns - 1) * KEY_BLOCK
+    kept = torch.zeros(levels.shape, device=device, dtype=torch.float64)
+    for level in range(1, LEVELS + 1):
+        run = 1 << (level - 1)
+        kept += (levels == level) * ((real + run - 1) // run)
+    rows = -(-queries // QUERY_BLOCK)
+    sizes = torch.full((rows,), QUERY_BLOCK, device=device, dtype=torch.float64)
+    sizes[-1] = queries - (rows - 1) * QUERY_BLOCK
+    return float((kept.view(-1, rows, columns).sum(2) * sizes).sum()) / (levels.shape[0] // rows * queries * keys)
+
+
+class Attention:
+    """One call's operands, prepared once: q [heads, queries, D], k and v [heads, keys, D], levels or None for dense."""
+
+    def __init__(self, module, config, q, k, v, levels=None, bias="count", parts=None):
+        self.config, self.q = config, q
+        heads, queries, width = q.shape
+        keys = k.shape[1]
+        self.kernel = module.kernel(config.name, config.shared_bytes)
+        rows, columns = -(-queries // QUERY_BLOCK), -(-keys // KEY_BLOCK)
+        self.out = torch.empty_like(q)
+        self.lse = torch.empty(heads, queries, device=q.device)
+        self.counter = torch.zeros(1, dtype=torch.int32, device=q.device)
+        args = self.args = Args()
+        self.keep = [k, v, levels]
+        buffer = ctypes.create_string_buffer(16 * 128 + 64)
+        self.keep.append(buffer)
+        at = -(-ctypes.addressof(buffer) // 64) * 64
+        encode(at, q, QUERY_BLOCK)
+        encode(at + 128, k, 8)
+        used = set() if levels is None else set(levels.unique().tolist())
+        for index, (level, size) in enumerate(zip(CLASSES, SIZES)):
+            run = 1 << (level - 1)
+            groups = -(-keys // run)
+            sizes = group_sizes(keys, run, q.device)
+            beta = {"count": sizes.log2(), "level": torch.full_like(sizes, level - 1), "none": sizes * 0}[bias]
+            beta = torch.nn.functional.pad(beta, (0, -groups % 64), value=-math.inf).contiguous()
+            pooled = (pool(k, run), pool(v, run)) if level == 1 or level in used else (k, v)
+            box = config.tile if levels is None and level == 1 else size
+            encode(at + (2 + index) * 128, pooled[0], box)
+            encode(at + (2 + LEVELS + index) * 128, pooled[1], box)
+            args.bias[level - 1] = beta.data_ptr()
+            args.pooled[level - 1] = groups
+            self.keep += [beta, *pooled]
+        self.maps = (ctypes.c_ubyte * (16 * 128)).from_address(at)
+        if levels is not None:
+            items, counts, units = lists(levels)
+            order = order_of(units, heads)
+            args.items, args.counts, args.order = items.data_ptr(), counts.data_ptr(), order.data_ptr()
+            args.levels = levels.data_ptr()
+            self.keep += [items, counts, order]
+        args.out, args.lse, args.counter = self.out.data_ptr(), self.lse.data_ptr(), self.counter.data_ptr()
+        args.masked, args.heads, args.queries, args.keys = 0, heads, queries, keys
+        args.rows, args.columns = rows, columns
+        args.scale = math.log2(math.e) / math.sqrt(width)
+        processors = torch.cuda.get_device_properties(0).multi_processor_count
+        self.grid = min(processors, heads * rows)
+
+    def __call__(self):
+        self.kernel(self.grid, 384, self.maps, self.args)
+        return self.out, self.lse
+
+
+def reference(q, k, v, levels, bias="count", plain=None):
+    """Output and LSE in F64, or every step rounded to `plain`."""
+    wide = plain or torch.float64
+    heads, queries, width = q.shape
+    keys = k.shape[1]
+    rows, columns = -(-queries // QUERY_BLOCK), -(-keys // KEY_BLOCK)
+    if levels is None:
+        levels = torch.ones(heads * rows, columns, dtype=torch.uint8, device=q.device)
+    levels = levels.view(heads, rows, columns)
+    row = torch.arange(queries, device=q.device) // QUERY_BLOCK
+    ks, vs, biases = [], [], []
+    for level in sorted(set(levels.unique().tolist()) - {0}):
+        run = 1 << (level - 1)
+        sizes = group_sizes(keys, run, q.device).double()
+        beta = {"count": sizes.log(), "level": torch.full_like(sizes, (level - 1) * math.log(2)), "none": sizes * 0}
+        column = torch.arange(sizes.numel(), device=q.device) * run // KEY_BLOCK
+        here = (levels == level)[:, row][:, :, column]
+        biases.append(torch.where(here, beta[bias], -math.inf))
+        ks.append(pool(k, run))
+        vs.append(pool(v, run))
+    if not ks:
+        return torch.zeros_like(q, dtype=wide), torch.full((heads, queries), -math.inf, device=q.device)
+    ks, vs, biases = torch.cat(ks, 1).to(wide), torch.cat(vs, 1).to(wide), torch.cat(biases, 2).to(wide)
+    scores = q.to(wide) @ ks.transpose(1, 2) * (1 / math.sqrt(width)) + biases
+    lse = torch.logsumexp(scores, 2)
+    weights = torch.exp(scores - torch.where(lse.isinf(), torch.zeros_like(lse), lse)[:, :, None]).to(wide)
+    return weights @ vs, lse
+
+
+def random_levels(heads, rows, columns, shares, floor=0, seed=0, device="cuda"):
+    """Random blocks of each row: `shares` {level: share of blocks}, the others at the floor."""
+    generator = torch.Generator(device=device).manual_seed(seed)
+    ranks = torch.rand(heads * rows, columns, generator=generator, device=device).argsort(1).argsort(1)
+    levels = torch.full((heads * rows, columns), floor, dtype=torch.uint8, device=device)
+    start = 0.0
+    for level, share in shares.items():
+        levels[(ranks >= round(start * columns)) & (ranks < round((start + share) * columns))] = level
+        start += share
+    return levels

@@ -1,0 +1,28 @@
+"""The variants that are built for a bench. `variants.py` prints them as instances for hopper.cu."""
+
+from pyramid import Config
+
+DENSE = [
+    Config(128, 128, 3, True),
+    Config(128, 128, 3, True, turns=False),
+    Config(128, 160, 2, True),
+    Config(128, 176, 2, True),
+    Config(128, 176, 2, True, turns=False),
+    Config(64, 128, 4, True),
+    Config(64, 128, 4, True, turns=False),
+    Config(64, 128, 4, True, polynomial=1),
+    Config(64, 128, 4, True, polynomial=2),
+    Config(64, 128, 4, True, turns=False, polynomial=2),
+    Config(64, 176, 3, True),
+    Config(64, 176, 3, True, turns=False, polynomial=2),
+]
+PYRAMID = [
+    Config(128, 128, 3, False),
+    Config(128, 128, 3, False, turns=False),
+    Config(64, 128, 4, False),
+    Config(64, 128, 4, False, polynomial=2),
+]
+
+if __name__ == "__main__":
+    for config in DENSE + PYRAMID:
+        print(config.instance())
