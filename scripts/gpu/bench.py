@@ -1,5 +1,6 @@
-"""Checks the kernels, then times them. Usage: bench.py MODULE [checks|dense|sparse|...]"""
+"""Checks the kernels, then times them. Usage: bench.py [parts|checks|dense|sparse ...], beside the built *.cubin."""
 
+import glob
 import math
 import sys
 
@@ -80,6 +81,32 @@ def checks(module, configs=None):
     return not bad
 
 
+def parts(module):
+    """The device's lists and pyramid against plain ones."""
+    good = True
+    for heads, keys, width, dtype in [(2, 1000, 128, torch.bfloat16), (3, 77, 64, torch.float16), (1, 4099, 128, torch.float16), (2, 8192, 64, torch.bfloat16)]:
+        _, k, v = operands(heads, 1, keys, width, dtype)
+        pyramid = p.Pyramid(module, k, v, set(range(2, 8)))
+        pyramid()
+        for level in range(2, 8):
+            for ours, x in ((pyramid.k[level - 1], k), (pyramid.v[level - 1], v)):
+                plain = p.pool(x, 1 << (level - 1))
+                rows = plain.shape[1]
+                good &= error(ours[:, :rows], plain) < 1e-3 and bool((ours[:, rows:] == 0).all())
+        rows, columns = 3 * heads, -(-keys // 64)
+        for high in (8, 3, 30):
+            levels = torch.randint(0, high, (rows, columns), device="cuda")
+            levels = torch.where(levels > 7, 0, levels).to(torch.uint8)
+            lists = p.Lists(module, levels, heads)
+            lists()
+            items, counts, units = p.lists(levels)
+            total = counts.long().sum(1)
+            used = torch.arange(columns, device="cuda")[None] < total[:, None]
+            good &= bool((lists.items == items)[used].all()) and torch.equal(lists.counts, counts)
+            good &= torch.equal(lists.units.long(), units) and torch.equal(lists.order, p.order_of(units, heads))
+    print(f"parts: {'good' if good else 'BAD'}", flush=True)
+
+
 def median_ms(call, repeats=15, warm=3):
     for _ in range(warm):
         call()
@@ -112,6 +139,8 @@ def dense(module, widths=(128, 64)):
             run = p.Attention(module, config, q, k, v)
             ms = median_ms(run)
             print(f"  {config.name}: {ms:.3f} ms {work / ms / 1e9:.0f} TFLOP/s {peer / ms:.3f}× error to cuDNN {error(run.out, expected):.1e}", flush=True)
+        with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]):
+            print(f"  cuDNN again: {median_ms(sdpa):.3f} ms")
 
 
 MIXES = [
@@ -135,6 +164,10 @@ def sparse(module, widths=(128, 64)):
         rows, columns = -(-tokens // 128), -(-tokens // 64)
         work = 4 * heads * tokens**2 * width
         q, k, v = operands(heads, tokens, tokens, width)
+        every = p.Pyramid(module, k, v, {2, 3, 4, 7})
+        levels = p.random_levels(heads, rows, columns, MIXES[7][1], MIXES[7][2])
+        made = p.Lists(module, levels, heads)
+        print(f"d={width}: pyramid of levels 2, 3, 4, 7 {median_ms(every):.3f} ms, lists {median_ms(made):.3f} ms")
         for config in [c for c in PYRAMID if c.width == width and c.dtype == torch.bfloat16]:
             print(f"{config.name}")
             for name, shares, floor in MIXES:
@@ -147,8 +180,8 @@ def sparse(module, widths=(128, 64)):
 
 
 if __name__ == "__main__":
-    module = Module(sys.argv[1])
-    what = sys.argv[2:] or ["checks", "dense", "sparse"]
+    module = Module(sorted(glob.glob("*.cubin")))
+    what = sys.argv[1:] or ["parts", "checks", "dense", "sparse"]
     print(torch.cuda.get_device_name(), torch.__version__, flush=True)
     for part in what:
         if part == "checks":

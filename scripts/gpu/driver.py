@@ -15,18 +15,23 @@ def _check(code, what):
 
 
 class Module:
-    """A cubin or fatbinary."""
+    """Cubins or fatbinaries, by path."""
 
-    def __init__(self, path):
-        torch.cuda.init()
+    def __init__(self, paths):
         torch.zeros(1, device="cuda")  # makes PyTorch's context current
-        self.image = open(path, "rb").read()
-        self.handle = ctypes.c_void_p()
-        _check(_driver.cuModuleLoadData(ctypes.byref(self.handle), self.image), f"load {path}")
+        self.images = [open(path, "rb").read() for path in paths]
+        self.handles = []
+        for path, image in zip(paths, self.images):
+            handle = ctypes.c_void_p()
+            _check(_driver.cuModuleLoadData(ctypes.byref(handle), image), f"load {path}")
+            self.handles.append(handle)
 
     def kernel(self, name, shared_bytes=0):
         function = ctypes.c_void_p()
-        _check(_driver.cuModuleGetFunction(ctypes.byref(function), self.handle, name.encode()), name)
+        if not any(
+            _driver.cuModuleGetFunction(ctypes.byref(function), handle, name.encode()) == 0 for handle in self.handles
+        ):
+            raise KeyError(name)
         if shared_bytes > 48 * 1024:
             _check(_driver.cuFuncSetAttribute(function, 8, shared_bytes), f"{name}: {shared_bytes} bytes shared")
         return Kernel(function, name, shared_bytes)
@@ -49,28 +54,35 @@ class Kernel:
         )
 
 
-class Map(ctypes.Structure):
-    _fields_ = [("bytes", ctypes.c_ubyte * 128)]
-    _align_ = 64
-
-
 def pointer(tensor):
     return ctypes.c_void_p(0 if tensor is None else tensor.data_ptr())
 
 
-def encode(into, x, box_rows):
-    """Describes x [heads, rows, D] of 16-bit floats in boxes of 64 elements by `box_rows` rows, swizzled over 128 bytes.
-    `into` is the address of 128 bytes, at a multiple of 64."""
-    heads, rows, width = x.shape
+def _encode(into, x, dims, strides, box):
+    rank = len(dims)
     assert x.is_contiguous() and x.data_ptr() % 16 == 0
-    dims = (ctypes.c_uint64 * 3)(width, rows, heads)
-    strides = (ctypes.c_uint64 * 2)(width * 2, rows * width * 2)
-    box = (ctypes.c_uint32 * 3)(64, box_rows, 1)
-    ones = (ctypes.c_uint32 * 3)(1, 1, 1)
+    words = lambda kind, values: (kind * len(values))(*values)
     dtype = {torch.bfloat16: 9, torch.float16: 6}[x.dtype]
     _check(
         _driver.cuTensorMapEncodeTiled(
-            ctypes.c_void_p(into), dtype, 3, pointer(x), dims, strides, box, ones, 0, 3, 3, 0
+            ctypes.c_void_p(into), dtype, rank, pointer(x), words(ctypes.c_uint64, dims),
+            words(ctypes.c_uint64, strides), words(ctypes.c_uint32, box), words(ctypes.c_uint32, [1] * rank), 0, 3, 3, 0,
         ),
-        "tensor map",
+        f"tensor map {dims} in boxes {box}",
+    )
+
+
+def tail_boxes(into, x, box_rows):
+    """Describes x [heads, rows, D] of 16-bit floats in boxes of `box_rows` rows by 64 elements, swizzled over 128 bytes.
+    `into` is the address of 128 bytes, at a multiple of 64."""
+    heads, rows, width = x.shape
+    _encode(into, x, [width, rows, heads], [width * 2, rows * width * 2], [64, box_rows, 1])
+
+
+def boxes(into, x, box_rows):
+    """As `tail_boxes`, but in boxes of whole rows laid out as [unit of 8][half][8][64]; what fills no unit is left out."""
+    heads, rows, width = x.shape
+    _encode(
+        into, x, [64, 8, width // 64, max(rows // 8, 1), heads],
+        [width * 2, 128, 8 * width * 2, rows * width * 2], [64, 8, width // 64, box_rows // 8, 1],
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from driver import Map, encode, pointer
+from driver import boxes, pointer, tail_boxes
 
 QUERY_BLOCK, KEY_BLOCK, LEVELS = 128, 64, 7
 CLASSES = [7, 1, 2, 3, 4, 5, 6]  # levels, in the order of their items
@@ -43,19 +43,18 @@ class Config:
     stages: int
     dense: bool
     turns: bool = True
-    polynomial: int = 0
     dtype: torch.dtype = torch.bfloat16
 
     @property
     def name(self):
         kind = "dense" if self.dense else "pyramid"
         short = {torch.bfloat16: "bf16", torch.float16: "f16"}[self.dtype]
-        return f"{kind}_{short}_d{self.width}_n{self.tile}_s{self.stages}_t{int(self.turns)}_p{self.polynomial}"
+        return f"{kind}_{short}_d{self.width}_n{self.tile}_s{self.stages}_t{int(self.turns)}"
 
     @property
     def shared_bytes(self):
         tiles = QUERY_BLOCK * self.width * 2 + 2 * self.stages * self.tile * self.width * 2
-        small = (self.stages + 1) * (self.tile * 4 + 4) + 8 + 8 * (2 + 4 * self.stages)
+        small = (self.stages + 1) * (self.tile * 4 + 16) + 8 + 8 * (6 + 4 * self.stages)
         return -(-(tiles + small) // 1024) * 1024
 
     def instance(self):
@@ -63,7 +62,7 @@ class Config:
         flag = lambda x: str(x).lower()
         return (
             f"TESSERA_ATTENTION({self.name}, {element}, {self.width}, {self.tile}, {self.stages}, "
-            f"{flag(self.dense)}, {flag(self.turns)}, {self.polynomial})"
+            f"{flag(self.dense)}, {flag(self.turns)})"
         )
 
 
@@ -132,10 +131,89 @@ def exact_density(levels, queries, keys):
     return float((kept.view(-1, rows, columns).sum(2) * sizes).sum()) / (levels.shape[0] // rows * queries * keys)
 
 
+class PoolArgs(ctypes.Structure):
+    _fields_ = [
+        ("source", ctypes.c_void_p * 2),
+        ("to", ctypes.c_void_p * LEVELS * 2),
+        ("valid", ctypes.c_void_p),
+        ("keys", ctypes.c_int),
+        ("padded", ctypes.c_int * LEVELS),
+    ]
+
+
+class BiasArgs(ctypes.Structure):
+    _fields_ = [
+        ("bias", ctypes.c_void_p * LEVELS),
+        ("valid", ctypes.c_void_p),
+        ("keys", ctypes.c_int),
+        ("mode", ctypes.c_int),
+    ]
+
+
+def short(dtype):
+    return {torch.bfloat16: "bf16", torch.float16: "f16"}[dtype]
+
+
+class Pyramid:
+    """K, V [heads, keys, D] and the levels above them that are wanted, pooled on the device; poisoned before."""
+
+    def __init__(self, module, k, v, wanted, bias="count"):
+        heads, keys, width = k.shape
+        self.kernel = module.kernel(f"pool_{short(k.dtype)}_d{width}")
+        self.bias_kernel = module.kernel("pool_biases")
+        self.args, self.bias_args = PoolArgs(), BiasArgs()
+        self.k, self.v, self.bias = [k], [v], []
+        self.args.keys = self.bias_args.keys = keys
+        self.args.source[0], self.args.source[1] = k.data_ptr(), v.data_ptr()
+        self.bias_args.mode = ["count", "level", "none"].index(bias)
+        for level in range(1, LEVELS + 1):
+            groups = -(-keys // (1 << (level - 1)))
+            padded = -(-groups // 8) * 8
+            self.args.padded[level - 1] = padded
+            self.bias.append(torch.full((-(-groups // 64) * 64,), math.nan, device=k.device))
+            self.bias_args.bias[level - 1] = self.bias[-1].data_ptr()
+            if level == 1:
+                continue
+            new = lambda: torch.full((heads, padded, width), math.nan, dtype=k.dtype, device=k.device)
+            here = (new(), new()) if level in wanted else (None, None)
+            self.k.append(here[0])
+            self.v.append(here[1])
+            for tensor in range(2):
+                self.args.to[tensor][level - 1] = 0 if here[tensor] is None else here[tensor].data_ptr()
+        blocks = -(-keys // KEY_BLOCK)
+        self.grid = (-(-blocks // 8) * 8, heads, 2)
+        self.threads = width
+        self.bias_grid = (-(-self.bias[0].numel() // 256), LEVELS)
+
+    def __call__(self):
+        self.kernel(self.grid, self.threads, self.args)
+        self.bias_kernel(self.bias_grid, 256, self.bias_args)
+
+
+class Lists:
+    """The lists of levels [heads · rows, columns] U8 and the order of the rows, made on the device."""
+
+    def __init__(self, module, levels, heads):
+        self.kernel, self.order_kernel = module.kernel("lists"), module.kernel("longest_first")
+        self.levels, self.heads = levels, heads
+        rows, columns = levels.shape
+        new = lambda *shape, dtype: torch.full(shape, -1, dtype=dtype, device=levels.device)
+        self.items = new(rows, columns, dtype=torch.int16)
+        self.counts = new(rows, 8, dtype=torch.int16)
+        self.units = new(rows, dtype=torch.int32)
+        self.order = new(rows, dtype=torch.int32)
+
+    def __call__(self):
+        rows, columns = self.levels.shape
+        self.kernel(-(-rows // 8), 256, *map(pointer, (self.levels, self.items, self.counts, self.units)),
+                    ctypes.c_int(rows), ctypes.c_int(columns))
+        self.order_kernel(self.heads, 256, pointer(self.units), pointer(self.order), ctypes.c_int(rows // self.heads))
+
+
 class Attention:
     """One call's operands, prepared once: q [heads, queries, D], k and v [heads, keys, D], levels or None for dense."""
 
-    def __init__(self, module, config, q, k, v, levels=None, bias="count", parts=None):
+    def __init__(self, module, config, q, k, v, levels=None, bias="count"):
         self.config, self.q = config, q
         heads, queries, width = q.shape
         keys = k.shape[1]
@@ -145,33 +223,28 @@ class Attention:
         self.lse = torch.empty(heads, queries, device=q.device)
         self.counter = torch.zeros(1, dtype=torch.int32, device=q.device)
         args = self.args = Args()
-        self.keep = [k, v, levels]
-        buffer = ctypes.create_string_buffer(16 * 128 + 64)
-        self.keep.append(buffer)
-        at = -(-ctypes.addressof(buffer) // 64) * 64
-        encode(at, q, QUERY_BLOCK)
-        encode(at + 128, k, 8)
         used = set() if levels is None else set(levels.unique().tolist())
+        self.pyramid = Pyramid(module, k, v, used - {0, 1}, bias)
+        self.pyramid()
+        buffer = ctypes.create_string_buffer(17 * 128 + 64)
+        self.keep = [k, v, levels, buffer]
+        at = -(-ctypes.addressof(buffer) // 64) * 64
+        tail_boxes(at, q, QUERY_BLOCK)
+        tail_boxes(at + 128, k, 8)
+        tail_boxes(at + 256, v, 8)
         for index, (level, size) in enumerate(zip(CLASSES, SIZES)):
-            run = 1 << (level - 1)
-            groups = -(-keys // run)
-            sizes = group_sizes(keys, run, q.device)
-            beta = {"count": sizes.log2(), "level": torch.full_like(sizes, level - 1), "none": sizes * 0}[bias]
-            beta = torch.nn.functional.pad(beta, (0, -groups % 64), value=-math.inf).contiguous()
-            pooled = (pool(k, run), pool(v, run)) if level == 1 or level in used else (k, v)
             box = config.tile if levels is None and level == 1 else size
-            encode(at + (2 + index) * 128, pooled[0], box)
-            encode(at + (2 + LEVELS + index) * 128, pooled[1], box)
-            args.bias[level - 1] = beta.data_ptr()
-            args.pooled[level - 1] = groups
-            self.keep += [beta, *pooled]
-        self.maps = (ctypes.c_ubyte * (16 * 128)).from_address(at)
+            for offset, pooled in ((3, self.pyramid.k), (3 + LEVELS, self.pyramid.v)):
+                x = pooled[level - 1]
+                boxes(at + (offset + index) * 128, pooled[0] if x is None else x, box)
+            args.bias[level - 1] = self.pyramid.bias[level - 1].data_ptr()
+            args.pooled[level - 1] = -(-keys // (1 << (level - 1)))
+        self.maps = (ctypes.c_ubyte * (17 * 128)).from_address(at)
         if levels is not None:
-            items, counts, units = lists(levels)
-            order = order_of(units, heads)
-            args.items, args.counts, args.order = items.data_ptr(), counts.data_ptr(), order.data_ptr()
-            args.levels = levels.data_ptr()
-            self.keep += [items, counts, order]
+            self.lists = Lists(module, levels, heads)
+            self.lists()
+            args.items, args.counts = self.lists.items.data_ptr(), self.lists.counts.data_ptr()
+            args.order, args.levels = self.lists.order.data_ptr(), levels.data_ptr()
         args.out, args.lse, args.counter = self.out.data_ptr(), self.lse.data_ptr(), self.counter.data_ptr()
         args.masked, args.heads, args.queries, args.keys = 0, heads, queries, keys
         args.rows, args.columns = rows, columns

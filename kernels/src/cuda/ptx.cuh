@@ -65,6 +65,16 @@ __device__ __forceinline__ void load_box(uint32_t to, const void* map, uint32_t 
       : "memory");
 }
 
+// The same of a five-dimensional tensor.
+__device__ __forceinline__ void load_box(uint32_t to, const void* map, uint32_t barrier, int x, int y, int z, int u,
+                                         int w) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z), "r"(u), "r"(w)
+      : "memory");
+}
+
 __device__ __forceinline__ void prefetch_map(const void* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }

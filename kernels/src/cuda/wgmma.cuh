@@ -28,13 +28,12 @@ __device__ __forceinline__ void pin(float (&d)[Count]) {
   for (int i = 0; i < Count; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-// The descriptor of a tile in shared memory whose rows are 128 bytes, swizzled over 128 bytes; groups of eight rows
-// are 1024 bytes apart. `leading` counts the bytes between column groups of 64 elements where the columns are the
-// operand's outer dimension (transposed B), and is unused otherwise.
-__device__ __forceinline__ uint64_t descriptor(uint32_t address, uint32_t leading) {
+// The descriptor of an operand in shared memory made of atoms of eight rows of 128 bytes, swizzled over 128 bytes.
+// `stride`: bytes from one atom to that of the next eight rows. `leading`: bytes to the atom of the next 64 columns, where
+// columns are the operand's outer dimension (transposed B); unused otherwise.
+__device__ __forceinline__ uint64_t descriptor(uint32_t address, uint32_t stride, uint32_t leading) {
   constexpr uint64_t kSwizzle128 = uint64_t{1} << 62;
-  constexpr uint64_t kStride = uint64_t{1024 >> 4} << 32;
-  return kSwizzle128 | kStride | uint64_t{(leading >> 4) & 0x3fff} << 16 | ((address >> 4) & 0x3fff);
+  return kSwizzle128 | uint64_t{stride >> 4} << 32 | uint64_t{leading >> 4} << 16 | ((address >> 4) & 0x3fff);
 }
 
 template <class T, int N>

@@ -1,13 +1,16 @@
 // Pyramid attention for sm_90a: TMA, wgmma, warp specialisation.
 //
-// A block is persistent and has three warpgroups. One warp of the first fetches rows of the level map and loads what
-// they name: the queries once, then K and V tiles of N pooled keys, gathered from boxes of one item each, through rings
-// of `Stages`. The other two own 64 queries each: S = Q·Kᵀ of a tile is under way while the softmax of the tile before
-// runs, and named barriers let one warpgroup's products run under the other's softmax.
+// A block is persistent and has three warpgroups. The warps of the first fetch rows of the level map and load what they
+// name: the queries, then tiles of N pooled keys and values through rings of `Stages`, one box an item. The other two
+// warpgroups own 64 queries each: S = Q·Kᵀ of a tile is under way while the softmax of the tile before runs, and named
+// barriers let one warpgroup's products run under the other's softmax.
 //
 // The maximum that exponents are relative to follows the scores only when they pass it by 2⁸ (`kSlack`): rescaling
 // O is rare, and P stays far from overflow. Rows, tiles and sums have a fixed order, so results do not depend on which
 // block takes which row.
+//
+// In shared memory a tile of keys or values is [unit of 8][half of 64 elements][8][64], each [8][64] a swizzle atom of
+// 128 bytes a row: what a box of five dimensions writes at once, and wgmma reads as K of Q·Kᵀ and, transposed, as V.
 
 #include "../../cuda/ptx.cuh"
 #include "../../cuda/wgmma.cuh"
@@ -19,37 +22,52 @@ using work::Args;
 
 constexpr int kThreads = 384;
 constexpr int kConsumerWarps = 8;
-constexpr int kRowBytes = 128;  // of a tile in shared memory: 64 elements, one swizzle atom wide
+constexpr int kRowBytes = 128;  // of a swizzle atom: 64 elements
+constexpr int kAtomBytes = 8 * kRowBytes;
 constexpr float kSlack = 8.0f;
 
 struct __align__(64) Map {
   uint8_t bytes[128];
 };
 
-// What the copy engine needs, [heads, keys, D] as {D, keys, heads} in boxes of {64, keys of an item, 1}; by class of
-// items. `blank` has boxes of eight keys.
+// What the copy engine needs. k and v by class of items: [heads, keys, D] as {64, 8 keys, halves, units, heads} in boxes
+// of an item; their last keys, where they fill no unit, are in no box. q and the tails: as {D, tokens, heads} in boxes of
+// {64, 128 or 8, 1}.
 struct Maps {
   Map q;
-  Map blank;
+  Map k_tail;
+  Map v_tail;
   Map k[work::kLevels];
   Map v[work::kLevels];
 };
 
-template <class Element, int Width, int Tile, int RingStages, bool IsDense, bool InTurn, int Polynomials>
+template <class Element, int Width, int Tile, int RingStages, bool IsDense, bool InTurn>
 struct Config {
   using T = Element;
   static constexpr int D = Width;
   static constexpr int N = Tile;
   static constexpr int Stages = RingStages;
-  static constexpr bool Dense = IsDense;         // every key at level 1, without lists
-  static constexpr bool Turns = InTurn;          // named barriers order the two warpgroups
-  static constexpr int Polynomial = Polynomials; // of eight exponentials so many by polynomial instead of the MUFU
+  static constexpr bool Dense = IsDense;  // every key at level 1, without lists
+  static constexpr bool Turns = InTurn;   // named barriers order the two warpgroups
   static constexpr int Halves = D / 64;
-  static constexpr int TileBytes = N * D * 2;
+  static constexpr int Units = N / work::kUnit;
+  static constexpr int UnitBytes = Halves * kAtomBytes;
+  static constexpr int TileBytes = Units * UnitBytes;
   static constexpr int QueryBytes = work::kQueryBlock * D * 2;
+  // Warps that load K, and as many that load V. With lists there are many small boxes, and a warp issues one at a time.
+  static constexpr int Loaders = Dense ? 1 : 2;
+  static constexpr int PartUnits = Units / Loaders;
   // One more than tiles: a tile of K is released before its biases are used.
   static constexpr int Biases = Stages + 1;
 };
+
+// The biases of a tile: for each part whether they are all the same, and that one.
+struct Uniform {
+  int is;
+  float bias;
+};
+
+constexpr int kRows = 2;
 
 template <class C>
 struct Shared {
@@ -57,8 +75,9 @@ struct Shared {
   alignas(1024) uint8_t k[C::Stages][C::TileBytes];
   alignas(1024) uint8_t v[C::Stages][C::TileBytes];
   alignas(16) float bias[C::Biases][C::N];
-  int biased[C::Biases];
-  int row;
+  Uniform uniform[C::Biases][C::Loaders];
+  int row[kRows];
+  uint64_t row_full[kRows], row_empty[kRows];
   uint64_t q_full, q_empty;
   uint64_t k_full[C::Stages], k_empty[C::Stages];
   uint64_t v_full[C::Stages], v_empty[C::Stages];
@@ -119,68 +138,158 @@ __device__ __forceinline__ Unit find(const work::Counts& counts, const uint16_t*
   return found;
 }
 
-// Biases of four adjacent keys of a unit.
-__device__ __forceinline__ float4 biases(const Args& args, const uint8_t* levels, const Unit& unit, int offset) {
-  const float hidden = -INFINITY;
-  if (unit.item_class < 0) return make_float4(hidden, hidden, hidden, hidden);
-  const int level = work::level_of(unit.item_class);
-  const int key = unit.first + unit.within * work::kUnit + offset;
-  if (level == 1 && !args.masked && key + 4 <= args.keys) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  float4 bias = *reinterpret_cast<const float4*>(args.bias[level - 1] + key);
+// Biases of two adjacent keys at a level.
+__device__ __forceinline__ float2 biases(const Args& args, const uint8_t* levels, int level, int key) {
+  if (level == 1 && !args.masked && key + 2 <= args.keys) return make_float2(0.0f, 0.0f);
+  float2 bias = *reinterpret_cast<const float2*>(args.bias[level - 1] + key);
   if (level > 4) {
-    float* each = &bias.x;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int column = (key + i) >> (7 - level);
-      if (column >= args.columns || levels[column] != level) each[i] = hidden;
-    }
+    const int first = key >> (7 - level), second = (key + 1) >> (7 - level);
+    if (first >= args.columns || levels[first] != level) bias.x = -INFINITY;
+    if (second >= args.columns || levels[second] != level) bias.y = -INFINITY;
   }
   return bias;
 }
 
+// Eight keys by the tail's map; beyond the end, zeros.
 template <class C>
-__device__ __forceinline__ void load_units(uint32_t to, const Map* maps, const Map* blank, const Args& args,
-                                           uint32_t barrier, const Unit& unit, int lane, int head) {
-  if (lane >= C::N / work::kUnit || (unit.item_class >= 0 && unit.within > 0)) return;
-  const bool none = unit.item_class < 0;
-  const Map* map = none ? blank : &maps[unit.item_class];
+__device__ __forceinline__ void load_unit(uint32_t to, const Map* tail, uint32_t barrier, int key, int head) {
 #pragma unroll
   for (int half = 0; half < C::Halves; ++half) {
-    ptx::load_box(to + half * C::N * kRowBytes + lane * work::kUnit * kRowBytes, map, barrier, half * 64,
-                  none ? args.keys : unit.first, head);
+    ptx::load_box(to + half * kAtomBytes, tail, barrier, half * 64, key, head);
   }
 }
 
+// One warp's part of a tile of K or V, four lanes a unit.
+template <class C>
+__device__ __forceinline__ void load_part(uint32_t to, const Map* maps, const Map* tail, const Args& args,
+                                          uint32_t barrier, const Unit& unit, int head) {
+  const int lane = threadIdx.x % 32;
+  if (lane % 4 != 0) return;
+  to += lane / 4 * C::UnitBytes;
+  const bool none = unit.item_class < 0;
+  const int whole = args.keys & ~(work::kUnit - 1);
+  if (none || (unit.item_class == 1 && unit.first + work::kKeyBlock > whole && whole != args.keys)) {
+    load_unit<C>(to, tail, barrier, none ? whole + work::kUnit : unit.first + unit.within * work::kUnit, head);
+  } else if (unit.within == 0) {
+    ptx::load_box(to, &maps[unit.item_class], barrier, 0, 0, 0, unit.first / work::kUnit, head);
+  }
+}
+
+// A tile of adjacent keys.
+template <class C>
+__device__ __forceinline__ void load_dense(uint32_t to, const Map* maps, const Map* tail, const Args& args,
+                                           uint32_t barrier, int first, int head) {
+  const int lane = threadIdx.x % 32;
+  const int whole = args.keys & ~(work::kUnit - 1);
+  if (first + C::N > whole && whole != args.keys) {
+    if (lane < C::Units) load_unit<C>(to + lane * C::UnitBytes, tail, barrier, first + lane * work::kUnit, head);
+  } else if (lane == 0) {
+    ptx::load_box(to, &maps[1], barrier, 0, 0, 0, first / work::kUnit, head);
+  }
+}
+
+// The biases of one warp's part of a tile of K, and whether they are all the same.
+template <class C>
+__device__ __forceinline__ void write_biases(Shared<C>& shared, const Args& args, const uint8_t* levels, int index,
+                                             int part, int tile, const Unit& unit) {
+  const int lane = threadIdx.x % 32;
+  Uniform uniform = {1, 0.0f};
+  if constexpr (C::Dense) {
+    if (args.masked || (tile + 1) * C::N > args.keys) {
+      uniform.is = 0;
+      for (int column = lane * 2; column < C::N; column += 64) {
+        const int key = tile * C::N + column;
+        float2 bias = make_float2(-INFINITY, -INFINITY);
+        if (key < args.keys) bias = biases(args, levels, 1, key);
+        *reinterpret_cast<float2*>(&shared.bias[index][column]) = bias;
+      }
+    }
+  } else {
+    float2 bias = make_float2(-INFINITY, -INFINITY);
+    if (unit.item_class >= 0) {
+      const int key = unit.first + unit.within * work::kUnit + lane % 4 * 2;
+      bias = biases(args, levels, work::level_of(unit.item_class), key);
+    }
+    *reinterpret_cast<float2*>(&shared.bias[index][part * C::PartUnits * work::kUnit + lane * 2]) = bias;
+    uniform.bias = __shfl_sync(~0u, bias.x, 0);
+    uniform.is = __all_sync(~0u, bias.x == uniform.bias && bias.y == uniform.bias && uniform.bias != -INFINITY);
+  }
+  if (lane == 0) shared.uniform[index][part] = uniform;
+}
+
+// The rows that a block takes, one after the other, as its warps read them.
+template <class C>
+struct Rows {
+  Ring<kRows> ring;
+
+  // Waits for the next row; −1 after the last.
+  __device__ __forceinline__ int next(Shared<C>& shared) {
+    ptx::wait(ptx::shared_address(&shared.row_full[ring.index]), ring.parity);
+    const int row = *static_cast<volatile int*>(&shared.row[ring.index]);
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) ptx::arrive(ptx::shared_address(&shared.row_empty[ring.index]));
+    ring.advance();
+    return row;
+  }
+};
+
+// Fetches rows for the whole block.
+template <class C>
+struct Fetcher {
+  Ring<kRows> ring;
+  int fetched = blockIdx.x;
+
+  __device__ __forceinline__ Fetcher() { ring.parity = 1; }
+
+  __device__ __forceinline__ int next(Shared<C>& shared, const Args& args) {
+    const int total = args.heads * args.rows;
+    const int taken = __shfl_sync(~0u, fetched, 0);
+    const int row = taken >= total ? -1 : C::Dense ? taken : static_cast<int>(args.order[taken]);
+    if (threadIdx.x % 32 == 0) {
+      // The last of all blocks to find nothing leaves the counter as it was.
+      if (row < 0 && taken == total + static_cast<int>(gridDim.x) - 1) *args.counter = 0;
+      if (row >= 0) fetched = static_cast<int>(atomicAdd(args.counter, 1u) + gridDim.x);
+      ptx::wait(ptx::shared_address(&shared.row_empty[ring.index]), ring.parity);
+      shared.row[ring.index] = row;
+      ptx::arrive(ptx::shared_address(&shared.row_full[ring.index]));
+    }
+    __syncwarp();
+    ring.advance();
+    return row;
+  }
+};
+
+// One warp: even ones load K and write biases, odd ones load V; the first of each also fetches rows and loads Q.
 template <class C>
 __device__ __forceinline__ void produce(Shared<C>& shared, const Maps& maps, const Args& args) {
-  const int lane = threadIdx.x % 32;
-  const int total = args.heads * args.rows;
-  Ring<C::Stages> k_ring, v_ring;
-  k_ring.parity = v_ring.parity = 1;  // everything is empty
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const bool values = warp % 2 == 1;
+  const int part = warp / 2;
+  if (part >= C::Loaders) return;
+  Fetcher<C> fetcher;
+  Rows<C> rows;
+  Ring<C::Stages> ring;
+  ring.parity = 1;  // everything is empty
   uint32_t q_parity = 1;
   int bias_index = 0;
-
-  const auto load_v = [&](const Unit& unit, int tile, int head) {
-    ptx::wait(ptx::shared_address(&shared.v_empty[v_ring.index]), v_ring.parity);
-    const uint32_t full = ptx::shared_address(&shared.v_full[v_ring.index]);
-    const uint32_t to = ptx::shared_address(shared.v[v_ring.index]);
-    if (lane == 0) ptx::arrive_expecting(full, C::TileBytes);
-    __syncwarp();
-    if constexpr (C::Dense) {
-      if (lane < C::Halves) {
-        ptx::load_box(to + lane * C::N * kRowBytes, &maps.v[1], full, lane * 64, tile * C::N, head);
-      }
-    } else {
-      load_units<C>(to, maps.v, &maps.blank, args, full, unit, lane, head);
-    }
-    v_ring.advance();
-  };
-
-  int next = blockIdx.x;
-  while (next < total) {
-    const int row = C::Dense ? next : static_cast<int>(args.order[next]);
-    if (lane == 0) next = static_cast<int>(atomicAdd(args.counter, 1u) + gridDim.x);
+  for (;;) {
+    const int row = warp == 0 ? fetcher.next(shared, args) : rows.next(shared);
+    if (row < 0) break;
     const int head = row / args.rows;
+    if (warp == 1) {
+      ptx::wait(ptx::shared_address(&shared.q_empty), q_parity);
+      q_parity ^= 1;
+      if (lane == 0) {
+        const uint32_t full = ptx::shared_address(&shared.q_full);
+        ptx::arrive_expecting(full, C::QueryBytes);
+#pragma unroll
+        for (int half = 0; half < C::Halves; ++half) {
+          ptx::load_box(ptx::shared_address(shared.q) + half * work::kQueryBlock * kRowBytes, &maps.q, full, half * 64,
+                        row % args.rows * work::kQueryBlock, head);
+        }
+      }
+      __syncwarp();
+    }
     work::Counts counts = {};
     const uint16_t* items = nullptr;
     const uint8_t* levels = nullptr;
@@ -190,90 +299,35 @@ __device__ __forceinline__ void produce(Shared<C>& shared, const Maps& maps, con
       levels = args.levels + static_cast<int64_t>(row) * args.columns;
     }
     const int tiles = tiles_of<C>(args, row);
-
-    // The row's number travels under the barrier of its queries.
-    ptx::wait(ptx::shared_address(&shared.q_empty), q_parity);
-    q_parity ^= 1;
-    if (lane == 0) {
-      shared.row = row;
-      const uint32_t full = ptx::shared_address(&shared.q_full);
-      ptx::arrive_expecting(full, C::QueryBytes);
-#pragma unroll
-      for (int half = 0; half < C::Halves; ++half) {
-        ptx::load_box(ptx::shared_address(shared.q) + half * work::kQueryBlock * kRowBytes, &maps.q, full, half * 64,
-                      row % args.rows * work::kQueryBlock, head);
-      }
-    }
-    __syncwarp();
-
-    constexpr int kUnits = C::N / work::kUnit;
-    Unit before, current, after;
-    if constexpr (!C::Dense) current = find(counts, items, lane);
+    const int first = part * C::PartUnits + lane / 4;
+    Unit unit, after;
+    if constexpr (!C::Dense) unit = find(counts, items, first);
     for (int tile = 0; tile < tiles; ++tile) {
-      if constexpr (!C::Dense) after = find(counts, items, (tile + 1) * kUnits + lane);
-      // Biases: four keys a lane at a time.
-      bool biased = false;
-      float4 bias[(C::N + 127) / 128];
-      if constexpr (C::Dense) {
-        if (args.masked || (tile + 1) * C::N > args.keys) {
-#pragma unroll
-          for (int i = 0; i < (C::N + 127) / 128; ++i) {
-            Unit unit;
-            unit.item_class = 1;
-            unit.first = tile * C::N + i * 128;
-            bias[i] = make_float4(-INFINITY, -INFINITY, -INFINITY, -INFINITY);
-            if (unit.first + lane * 4 < args.keys) bias[i] = biases(args, levels, unit, lane * 4);
-          }
-          biased = true;
-        }
-      } else {
-        static_assert(C::Dense || C::N <= 128);
-        Unit unit;
-        unit.item_class = __shfl_sync(~0u, current.item_class, lane / 2);
-        unit.first = __shfl_sync(~0u, current.first, lane / 2);
-        unit.within = __shfl_sync(~0u, current.within, lane / 2);
-        bias[0] = biases(args, levels, unit, lane % 2 * 4);
-        const bool any = bias[0].x != 0.0f || bias[0].y != 0.0f || bias[0].z != 0.0f || bias[0].w != 0.0f;
-        biased = __any_sync(~0u, any && lane * 4 < C::N);
+      if constexpr (!C::Dense) after = find(counts, items, (tile + 1) * C::Units + first);
+      uint64_t* const all_empty = values ? shared.v_empty : shared.k_empty;
+      uint64_t* const all_full = values ? shared.v_full : shared.k_full;
+      ptx::wait(ptx::shared_address(&all_empty[ring.index]), ring.parity);
+      if (!values) {
+        write_biases<C>(shared, args, levels, bias_index, part, tile, unit);
+        if (++bias_index == C::Biases) bias_index = 0;
+        __syncwarp();
       }
-
-      ptx::wait(ptx::shared_address(&shared.k_empty[k_ring.index]), k_ring.parity);
-      if (biased) {
-#pragma unroll
-        for (int i = 0; i < (C::N + 127) / 128; ++i) {
-          const int column = i * 128 + lane * 4;
-          if (column < C::N) *reinterpret_cast<float4*>(&shared.bias[bias_index][column]) = bias[i];
-        }
-      }
-      if (lane == 0) shared.biased[bias_index] = biased;
-      if (++bias_index == C::Biases) bias_index = 0;
+      const uint32_t full = ptx::shared_address(&all_full[ring.index]);
+      const uint32_t to = ptx::shared_address(values ? shared.v[ring.index] : shared.k[ring.index]) +
+                          part * C::PartUnits * C::UnitBytes;
+      if (lane == 0) ptx::arrive_expecting(full, C::PartUnits * C::UnitBytes);
       __syncwarp();
-      const uint32_t full = ptx::shared_address(&shared.k_full[k_ring.index]);
-      const uint32_t to = ptx::shared_address(shared.k[k_ring.index]);
-      if (lane == 0) ptx::arrive_expecting(full, C::TileBytes);
-      __syncwarp();
+      const Map* const boxes = values ? maps.v : maps.k;
+      const Map* const tail = values ? &maps.v_tail : &maps.k_tail;
       if constexpr (C::Dense) {
-        if (lane < C::Halves) {
-          ptx::load_box(to + lane * C::N * kRowBytes, &maps.k[1], full, lane * 64, tile * C::N, head);
-        }
+        load_dense<C>(to, boxes, tail, args, full, tile * C::N, head);
       } else {
-        load_units<C>(to, maps.k, &maps.blank, args, full, current, lane, head);
+        load_part<C>(to, boxes, tail, args, full, unit, head);
       }
-      k_ring.advance();
-      if (tile > 0) load_v(before, tile - 1, head);
-      before = current;
-      current = after;
+      __syncwarp();
+      ring.advance();
+      unit = after;
     }
-    if (tiles > 0) load_v(before, tiles - 1, head);
-    next = __shfl_sync(~0u, next, 0);
-  }
-
-  // The last of all blocks to find nothing leaves the counter as it was.
-  if (lane == 0) {
-    if (next == total + static_cast<int>(gridDim.x) - 1) *args.counter = 0;
-    ptx::wait(ptx::shared_address(&shared.q_empty), q_parity);
-    shared.row = -1;
-    ptx::arrive(ptx::shared_address(&shared.q_full));
   }
 }
 
@@ -290,37 +344,28 @@ __device__ __forceinline__ uint32_t pack(float low, float high) {
   return packed;
 }
 
-// 2^x for x ≤ 2⁶ by a cubic on [−½, ½], relative error 1e-4: far below the rounding of P.
-__device__ __forceinline__ float exp2_cubic(float x) {
-  constexpr float kRound = 12582912.0f;
-  x = fmaxf(x, -126.0f);
-  const float shifted = x + kRound;
-  const float fraction = x - (shifted - kRound);
-  float y = fmaf(fraction, 0.05550410866f, 0.24022650696f);
-  y = fmaf(y, fraction, 0.69314718056f);
-  y = fmaf(y, fraction, 1.0f);
-  return __int_as_float(__float_as_int(y) + (__float_as_int(shifted) << 23));
-}
-
 // The running softmax of two rows a thread (lane/4 and lane/4 + 8 of its warp's), in log₂ units.
 struct Softmax {
   float max[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0.0f, 0.0f};
   float factor[2] = {1.0f, 1.0f};
 
-  // Scores to weights in place. True if O has to be multiplied by `factor` (for the whole warp).
+  // Scores to weights in place. True if O has to be multiplied by `factor` (for the whole warp). Where `uniform` says
+  // that biases differ they are in `biases`.
   template <class C>
-  __device__ __forceinline__ bool step(float (&s)[C::N / 2], const float* bias, bool biased, float scale, int lane) {
-    if (biased) {
+  __device__ __forceinline__ bool step(float (&s)[C::N / 2], const float* biases, Uniform uniform, float scale,
+                                       int lane) {
+    if (!uniform.is) {
 #pragma unroll
       for (int group = 0; group < C::N / 8; ++group) {
-        const float2 b = *reinterpret_cast<const float2*>(bias + group * 8 + lane % 4 * 2);
+        const float2 b = *reinterpret_cast<const float2*>(biases + group * 8 + lane % 4 * 2);
         s[group * 4 + 0] = fmaf(s[group * 4 + 0], scale, b.x);
         s[group * 4 + 1] = fmaf(s[group * 4 + 1], scale, b.y);
         s[group * 4 + 2] = fmaf(s[group * 4 + 2], scale, b.x);
         s[group * 4 + 3] = fmaf(s[group * 4 + 3], scale, b.y);
       }
       scale = 1.0f;
+      uniform.bias = 0.0f;
     }
     float highest[2];
 #pragma unroll
@@ -334,7 +379,7 @@ struct Softmax {
       a = fmaxf(a, b);
       a = fmaxf(a, __shfl_xor_sync(~0u, a, 1));
       a = fmaxf(a, __shfl_xor_sync(~0u, a, 2));
-      highest[h] = a * scale;
+      highest[h] = fmaf(a, scale, uniform.bias);
     }
     const bool rescale = __any_sync(~0u, highest[0] > max[0] + kSlack || highest[1] > max[1] + kSlack);
     if (rescale) {
@@ -348,16 +393,14 @@ struct Softmax {
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const float from = max[h] == -INFINITY ? 0.0f : max[h];
+      const float from = max[h] == -INFINITY ? 0.0f : max[h] - uniform.bias;
       float a = 0.0f, b = 0.0f;
 #pragma unroll
       for (int group = 0; group < C::N / 8; ++group) {
         float& x = s[group * 4 + 2 * h];
         float& y = s[group * 4 + 2 * h + 1];
-        x = fmaf(x, scale, -from);
-        y = fmaf(y, scale, -from);
-        x = (group * 2) % 8 < C::Polynomial ? exp2_cubic(x) : ptx::exp2(x);
-        y = (group * 2 + 1) % 8 < C::Polynomial ? exp2_cubic(y) : ptx::exp2(y);
+        x = ptx::exp2(fmaf(x, scale, -from));
+        y = ptx::exp2(fmaf(y, scale, -from));
         a += x;
         b += y;
       }
@@ -373,7 +416,7 @@ __device__ __forceinline__ void multiply_scores(float (&s)[C::N / 2], uint64_t q
   for (int step = 0; step < C::D / 16; ++step) {
     const int half = step / 4, within = step % 4 * 32;
     wgmma::Product<typename C::T, C::N>::shared(s, q + ((half * work::kQueryBlock * kRowBytes + within) >> 4),
-                                                k + ((half * C::N * kRowBytes + within) >> 4), step > 0);
+                                                k + ((half * kAtomBytes + within) >> 4), step > 0);
   }
 }
 
@@ -381,7 +424,7 @@ template <class C>
 __device__ __forceinline__ void multiply_values(float (&o)[C::D / 2], const uint32_t (&p)[C::N / 4], uint64_t v) {
 #pragma unroll
   for (int step = 0; step < C::N / 16; ++step) {
-    wgmma::Product<typename C::T, C::D>::registers(o, &p[step * 4], v + ((step * 16 * kRowBytes) >> 4));
+    wgmma::Product<typename C::T, C::D>::registers(o, &p[step * 4], v + ((step * 2 * C::UnitBytes) >> 4));
   }
 }
 
@@ -449,7 +492,8 @@ template <class C>
 __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int consumer) {
   const int lane = threadIdx.x % 32;
   constexpr int kMine = 1, kBoth = 256;
-  const uint64_t q = wgmma::descriptor(ptx::shared_address(shared.q) + consumer * 64 * kRowBytes, 0);
+  const uint64_t q = wgmma::descriptor(ptx::shared_address(shared.q) + consumer * 64 * kRowBytes, kAtomBytes, 0);
+  Rows<C> rows;
   Ring<C::Stages> k_ring, v_ring;
   uint32_t q_parity = 0;
   int bias_index = 0;
@@ -458,23 +502,30 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
   const auto release = [&](uint64_t& barrier) {
     if (lane == 0) ptx::arrive(ptx::shared_address(&barrier));
   };
-  const auto k_tile = [&] { return wgmma::descriptor(ptx::shared_address(shared.k[k_ring.index]), 0); };
+  const auto k_tile = [&] {
+    return wgmma::descriptor(ptx::shared_address(shared.k[k_ring.index]), C::UnitBytes, 0);
+  };
   const auto v_tile = [&] {
-    return wgmma::descriptor(ptx::shared_address(shared.v[v_ring.index]), C::N * kRowBytes);
+    return wgmma::descriptor(ptx::shared_address(shared.v[v_ring.index]), C::UnitBytes, kAtomBytes);
   };
   const auto weigh = [&](Softmax& softmax, float(&s)[C::N / 2]) {
-    const bool biased = shared.biased[bias_index] != 0;
-    const bool rescale = softmax.step<C>(s, shared.bias[bias_index], biased, args.scale, lane);
+    Uniform uniform = shared.uniform[bias_index][0];
+#pragma unroll
+    for (int part = 1; part < C::Loaders; ++part) {
+      const Uniform other = shared.uniform[bias_index][part];
+      uniform.is = uniform.is && other.is && uniform.bias == other.bias;
+    }
+    const bool rescale = softmax.step<C>(s, shared.bias[bias_index], uniform, args.scale, lane);
     if (++bias_index == C::Biases) bias_index = 0;
     return rescale;
   };
 
   for (;;) {
-    ptx::wait(ptx::shared_address(&shared.q_full), q_parity);
-    q_parity ^= 1;
-    const int row = shared.row;
+    const int row = rows.next(shared);
     if (row < 0) break;
     const int tiles = tiles_of<C>(args, row);
+    ptx::wait(ptx::shared_address(&shared.q_full), q_parity);
+    q_parity ^= 1;
 
     float o[C::D / 2];
 #pragma unroll
@@ -549,11 +600,15 @@ __device__ __forceinline__ void attend(const Maps& maps, const Args& args) {
   static_assert(sizeof(Shared<C>) <= 227 * 1024);
   if (threadIdx.x == 0) {
     ptx::prefetch_map(&maps.q);
+    for (int i = 0; i < kRows; ++i) {
+      ptx::barrier_init(ptx::shared_address(&shared.row_full[i]), 1);
+      ptx::barrier_init(ptx::shared_address(&shared.row_empty[i]), kConsumerWarps + 2 * C::Loaders - 1);
+    }
     ptx::barrier_init(ptx::shared_address(&shared.q_full), 1);
     ptx::barrier_init(ptx::shared_address(&shared.q_empty), kConsumerWarps);
     for (int i = 0; i < C::Stages; ++i) {
-      ptx::barrier_init(ptx::shared_address(&shared.k_full[i]), 1);
-      ptx::barrier_init(ptx::shared_address(&shared.v_full[i]), 1);
+      ptx::barrier_init(ptx::shared_address(&shared.k_full[i]), C::Loaders);
+      ptx::barrier_init(ptx::shared_address(&shared.v_full[i]), C::Loaders);
       ptx::barrier_init(ptx::shared_address(&shared.k_empty[i]), kConsumerWarps);
       ptx::barrier_init(ptx::shared_address(&shared.v_empty[i]), kConsumerWarps);
     }
@@ -561,10 +616,10 @@ __device__ __forceinline__ void attend(const Maps& maps, const Args& args) {
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    ptx::give_registers<40>();
-    if (threadIdx.x < 32) produce<C>(shared, maps, args);
+    ptx::give_registers<56>();
+    produce<C>(shared, maps, args);
   } else {
-    ptx::take_registers<232>();
+    ptx::take_registers<224>();
     consume<C>(shared, args, threadIdx.x / 128 - 1);
   }
 }
@@ -578,10 +633,10 @@ __device__ __forceinline__ void attend(const Maps& maps, const Args& args) {
   }
 
 #ifndef TESSERA_VARIANTS
-TESSERA_ATTENTION(pyramid_bf16_128, __nv_bfloat16, 128, 128, 3, false, true, 0)
-TESSERA_ATTENTION(pyramid_bf16_64, __nv_bfloat16, 64, 128, 4, false, true, 0)
-TESSERA_ATTENTION(dense_bf16_128, __nv_bfloat16, 128, 176, 2, true, true, 0)
-TESSERA_ATTENTION(dense_bf16_64, __nv_bfloat16, 64, 128, 4, true, true, 0)
+TESSERA_ATTENTION(pyramid_bf16_d128, __nv_bfloat16, 128, 128, 3, false, true)
+TESSERA_ATTENTION(pyramid_bf16_d64, __nv_bfloat16, 64, 128, 4, false, true)
+TESSERA_ATTENTION(dense_bf16_d128, __nv_bfloat16, 128, 176, 2, true, true)
+TESSERA_ATTENTION(dense_bf16_d64, __nv_bfloat16, 64, 176, 3, true, true)
 #else
 #include TESSERA_VARIANTS
 #endif
