@@ -118,25 +118,47 @@ struct Unit {
   int within = 0;       // units of the item before this one
 };
 
-__device__ __forceinline__ Unit find(const work::Counts& counts, const uint16_t* items, int unit) {
-  Unit found;
-  int base = 0;
+// A row's lists, ready to be searched by unit.
+struct Stream {
+  const uint16_t* items;
+  int ends[work::kLevels];  // units up to the end of each class
+  int offset;               // lane c: what makes unit ÷ units of an item the number of an item of class c
+
+  __device__ __forceinline__ Stream(const work::Counts& counts, const uint16_t* row_items) : items(row_items), offset(0) {
+    int units = 0, before = 0;
 #pragma unroll
-  for (int c = 0; c < work::kLevels; ++c) {
-    const int count = counts.items[c] * work::units_of(c);
-    if (found.item_class < 0) {
-      if (unit < count) {
-        found.item_class = c;
-        found.within = unit % work::units_of(c);
-        found.first = items[base + unit / work::units_of(c)] * work::units_of(c) * work::kUnit;
-      } else {
-        unit -= count;
-        base += counts.items[c];
-      }
+    for (int c = 0; c < work::kLevels; ++c) {
+      if (threadIdx.x % 32 == c) offset = before - units / work::units_of(c);
+      units += counts.items[c] * work::units_of(c);
+      before += counts.items[c];
+      ends[c] = units;
     }
   }
-  return found;
-}
+
+  // All lanes together. `first`, the same in all of them, is the first unit of eight adjacent ones from a multiple of
+  // eight, and `mine` which of them a lane asks for.
+  __device__ __forceinline__ Unit find(int first, int mine) const {
+    Unit found;
+    if (first < ends[1]) {
+      found.item_class = first < ends[0] ? 0 : 1;
+      found.first = items[first / 8] * 64;
+      found.within = mine;
+      return found;
+    }
+    const int unit = first + mine;
+    int item_class = 2;
+#pragma unroll
+    for (int c = 2; c < work::kLevels; ++c) item_class += unit >= ends[c];
+    const int shift = item_class == 2 ? 2 : item_class == 3 ? 1 : 0;
+    const int item = __shfl_sync(~0u, offset, item_class) + (unit >> shift);
+    if (item_class < work::kLevels) {
+      found.item_class = item_class;
+      found.first = items[item] << (shift + 3);
+      found.within = unit & ((1 << shift) - 1);
+    }
+    return found;
+  }
+};
 
 // Biases of two adjacent keys at a level.
 __device__ __forceinline__ float2 biases(const Args& args, const uint8_t* levels, int level, int key) {
@@ -188,7 +210,7 @@ __device__ __forceinline__ void load_dense(uint32_t to, const Map* maps, const M
   }
 }
 
-// The biases of one warp's part of a tile of K, and whether they are all the same.
+// The biases of one warp's part of a tile of K, or that they are all the same.
 template <class C>
 __device__ __forceinline__ void write_biases(Shared<C>& shared, const Args& args, const uint8_t* levels, int index,
                                              int part, int tile, const Unit& unit) {
@@ -210,9 +232,11 @@ __device__ __forceinline__ void write_biases(Shared<C>& shared, const Args& args
       const int key = unit.first + unit.within * work::kUnit + lane % 4 * 2;
       bias = biases(args, levels, work::level_of(unit.item_class), key);
     }
-    *reinterpret_cast<float2*>(&shared.bias[index][part * C::PartUnits * work::kUnit + lane * 2]) = bias;
     uniform.bias = __shfl_sync(~0u, bias.x, 0);
     uniform.is = __all_sync(~0u, bias.x == uniform.bias && bias.y == uniform.bias && uniform.bias != -INFINITY);
+    if (!uniform.is) {
+      *reinterpret_cast<float2*>(&shared.bias[index][part * C::PartUnits * work::kUnit + lane * 2]) = bias;
+    }
   }
   if (lane == 0) shared.uniform[index][part] = uniform;
 }
@@ -290,20 +314,14 @@ __device__ __forceinline__ void produce(Shared<C>& shared, const Maps& maps, con
       }
       __syncwarp();
     }
-    work::Counts counts = {};
-    const uint16_t* items = nullptr;
-    const uint8_t* levels = nullptr;
-    if constexpr (!C::Dense) {
-      counts = args.counts[row];
-      items = args.items + static_cast<int64_t>(row) * args.columns;
-      levels = args.levels + static_cast<int64_t>(row) * args.columns;
-    }
+    const int64_t of_row = static_cast<int64_t>(row) * args.columns;
+    const uint8_t* const levels = C::Dense ? nullptr : args.levels + of_row;
     const int tiles = tiles_of<C>(args, row);
-    const int first = part * C::PartUnits + lane / 4;
+    const Stream stream(C::Dense ? work::Counts{} : args.counts[row], args.items + of_row);
     Unit unit, after;
-    if constexpr (!C::Dense) unit = find(counts, items, first);
+    if constexpr (!C::Dense) unit = stream.find(part * C::PartUnits, lane / 4);
     for (int tile = 0; tile < tiles; ++tile) {
-      if constexpr (!C::Dense) after = find(counts, items, (tile + 1) * C::Units + first);
+      if constexpr (!C::Dense) after = stream.find((tile + 1) * C::Units + part * C::PartUnits, lane / 4);
       uint64_t* const all_empty = values ? shared.v_empty : shared.k_empty;
       uint64_t* const all_full = values ? shared.v_full : shared.k_full;
       ptx::wait(ptx::shared_address(&all_empty[ring.index]), ring.parity);
@@ -350,15 +368,19 @@ struct Softmax {
   float sum[2] = {0.0f, 0.0f};
   float factor[2] = {1.0f, 1.0f};
 
-  // Scores to weights in place. True if O has to be multiplied by `factor` (for the whole warp). Where `uniform` says
-  // that biases differ they are in `biases`.
+  // Scores to weights in place. True if O has to be multiplied by `factor` (for the whole warp). `biases` are those of
+  // the parts whose biases differ.
   template <class C>
-  __device__ __forceinline__ bool step(float (&s)[C::N / 2], const float* biases, Uniform uniform, float scale,
-                                       int lane) {
+  __device__ __forceinline__ bool step(float (&s)[C::N / 2], const float* biases, const Uniform (&parts)[C::Loaders],
+                                       float scale, int lane) {
+    Uniform uniform = parts[0];
+    if constexpr (C::Loaders == 2) uniform.is &= parts[1].is && parts[0].bias == parts[1].bias;
     if (!uniform.is) {
 #pragma unroll
       for (int group = 0; group < C::N / 8; ++group) {
-        const float2 b = *reinterpret_cast<const float2*>(biases + group * 8 + lane % 4 * 2);
+        const Uniform& part = parts[group / C::PartUnits];
+        float2 b = make_float2(part.bias, part.bias);
+        if (!part.is) b = *reinterpret_cast<const float2*>(biases + group * 8 + lane % 4 * 2);
         s[group * 4 + 0] = fmaf(s[group * 4 + 0], scale, b.x);
         s[group * 4 + 1] = fmaf(s[group * 4 + 1], scale, b.y);
         s[group * 4 + 2] = fmaf(s[group * 4 + 2], scale, b.x);
@@ -508,14 +530,14 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
   const auto v_tile = [&] {
     return wgmma::descriptor(ptx::shared_address(shared.v[v_ring.index]), C::UnitBytes, kAtomBytes);
   };
-  const auto weigh = [&](Softmax& softmax, float(&s)[C::N / 2]) {
-    Uniform uniform = shared.uniform[bias_index][0];
+  // Read before the products are waited for.
+  Uniform parts[C::Loaders];
+  const auto read_parts = [&] {
 #pragma unroll
-    for (int part = 1; part < C::Loaders; ++part) {
-      const Uniform other = shared.uniform[bias_index][part];
-      uniform.is = uniform.is && other.is && uniform.bias == other.bias;
-    }
-    const bool rescale = softmax.step<C>(s, shared.bias[bias_index], uniform, args.scale, lane);
+    for (int part = 0; part < C::Loaders; ++part) parts[part] = shared.uniform[bias_index][part];
+  };
+  const auto weigh = [&](Softmax& softmax, float(&s)[C::N / 2]) {
+    const bool rescale = softmax.step<C>(s, shared.bias[bias_index], parts, args.scale, lane);
     if (++bias_index == C::Biases) bias_index = 0;
     return rescale;
   };
@@ -538,6 +560,7 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
       float s[C::N / 2];
       uint32_t p[C::N / 4];
       ptx::wait(ptx::shared_address(&shared.k_full[k_ring.index]), k_ring.parity);
+      read_parts();
       wgmma::pin(s);
       wgmma::fence();
       multiply_scores<C>(s, q, k_tile());
@@ -553,6 +576,7 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
 #pragma unroll 1
       for (int tile = 1; tile < tiles; ++tile) {
         ptx::wait(ptx::shared_address(&shared.k_full[k_ring.index]), k_ring.parity);
+        read_parts();
         if (C::Turns) ptx::named_sync(kMine + consumer, kBoth);
         wgmma::pin(s);
         wgmma::pin(o);
