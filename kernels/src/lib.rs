@@ -15,6 +15,8 @@ pub mod blocks;
 pub mod channel_norm;
 pub mod conv;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod keep;
 pub mod levels;
 pub mod linear;

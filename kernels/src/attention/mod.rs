@@ -58,6 +58,10 @@ pub fn attention_with_lse(
             k.dims()
         );
     }
+    #[cfg(feature = "cuda")]
+    if let Some(attended) = crate::pyramid::cuda::dense(q, k, v, scale, key_bias)? {
+        return Ok((attended.out, attended.lse));
+    }
     match crate::cpu::level() {
         level if q.device().is_cpu() && level > Level::Reference => {
             cpu::dispatch_dtype(level, [q, k, v], scale, key_bias)

@@ -28,6 +28,8 @@ pub fn pool(level: u8) -> usize {
 pub struct LevelMap {
     levels: Tensor,
     blocks: Blocks,
+    /// Bit ℓ: some block may have level ℓ. Known without asking the device.
+    used: u32,
 }
 
 /// Share of the dense work that a map keeps.
@@ -50,8 +52,9 @@ impl LevelMap {
             &levels,
             &[batch, heads, blocks.rows(), blocks.columns()],
         )?;
-        let map = Self { levels, blocks };
-        let deepest = map.to_vec()?.into_iter().max().unwrap_or_default();
+        let mut map = Self { levels, blocks, used: 0 };
+        let all = map.to_vec()?;
+        let deepest = all.iter().copied().max().unwrap_or_default();
         if deepest > blocks.deepest_level() {
             bail!(
                 "level map: levels go to {} for key blocks of {}, got {deepest}",
@@ -59,7 +62,13 @@ impl LevelMap {
                 blocks.key_block
             );
         }
+        map.used = all.into_iter().fold(0, |used, level| used | 1 << level);
         Ok(map)
+    }
+
+    /// Whether some block may have this level.
+    pub fn uses(&self, level: u8) -> bool {
+        level < 32 && self.used >> level & 1 == 1
     }
 
     /// From levels in row-major order `[B, H, rows, columns]`.
@@ -116,7 +125,7 @@ impl LevelMap {
         }
         let floors = self.levels.ones_like()?.affine(f64::from(floor), 0.0)?;
         let levels = self.levels.ne(0_u8)?.where_cond(&self.levels, &floors)?;
-        Ok(Self { levels, blocks: self.blocks })
+        Ok(Self { levels, blocks: self.blocks, used: self.used | 1 << floor })
     }
 
     /// The levels at four bits each; refuses levels deeper than 15.
@@ -193,6 +202,9 @@ mod tests {
         assert_eq!(map.with_floor(3).unwrap().to_vec().unwrap(), [1, 2, 3, 3, 3, 3]);
         assert_eq!(map.with_floor(SKIPPED).unwrap().to_vec().unwrap(), [1, 2, 3, 0, 3, 0]);
         assert!(map.with_floor(4).unwrap_err().to_string().contains("got 4"));
+        let used = |map: &LevelMap| (0..5).filter(|&level| map.uses(level)).collect::<Vec<_>>();
+        assert_eq!(used(&LevelMap::filled(2, (1, 1), blocks).unwrap()), [2]);
+        assert_eq!(used(&LevelMap::filled(0, (1, 1), blocks).unwrap().with_floor(3).unwrap()), [0, 3]);
     }
 
     #[test]

@@ -39,6 +39,8 @@ use crate::{check, cpu::Level, levels::LevelMap};
 
 mod bias;
 mod cpu;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod cuda;
 mod merge;
 mod reference;
 #[cfg(test)]
@@ -106,6 +108,10 @@ pub fn attention(
     }
     if width == 0 || width > crate::attention::MAX_HEAD_WIDTH {
         bail!("{OP}: needs 1 ≤ D ≤ {}, got q {:?}", crate::attention::MAX_HEAD_WIDTH, q.dims());
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(attended) = cuda::attention(q, k, v, map, options)? {
+        return Ok(attended);
     }
     match (crate::cpu::level(), q.dtype()) {
         (level, _) if !q.device().is_cpu() || level == Level::Reference => {

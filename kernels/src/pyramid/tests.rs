@@ -11,6 +11,8 @@ use crate::{
     testing::random,
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod definition;
 mod fast;
 mod golden;

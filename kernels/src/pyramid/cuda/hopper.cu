@@ -15,8 +15,8 @@
 #include "../../cuda/ptx.cuh"
 #include "../../cuda/wgmma.cuh"
 #include "hopper_load.cuh"
-#include "hopper_softmax.cuh"
 #include "hopper_tile.cuh"
+#include "softmax.cuh"
 
 namespace hopper {
 
@@ -41,7 +41,7 @@ __device__ __forceinline__ void multiply_values(float (&o)[C::D / 2], const uint
 template <class C>
 __device__ __forceinline__ void to_operand(uint32_t (&p)[C::N / 4], const float (&s)[C::N / 2]) {
 #pragma unroll
-  for (int i = 0; i < C::N / 4; ++i) p[i] = pack<typename C::T>(s[2 * i], s[2 * i + 1]);
+  for (int i = 0; i < C::N / 4; ++i) p[i] = work::pack<typename C::T>(s[2 * i], s[2 * i + 1]);
 }
 
 template <class C>
@@ -70,8 +70,15 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
 #pragma unroll
     for (int part = 0; part < C::Loaders; ++part) parts[part] = shared.uniform[bias_index][part];
   };
-  const auto weigh = [&](Softmax& softmax, float(&s)[C::N / 2]) {
-    const bool rescale = softmax.step<C>(s, shared.bias[bias_index], parts, args.scale, lane);
+  const auto weigh = [&](work::Softmax& softmax, float(&s)[C::N / 2]) {
+    float uniform = parts[0];
+#pragma unroll
+    for (int part = 1; part < C::Loaders; ++part) uniform = parts[part] == uniform ? uniform : NAN;
+    const float* const biases = shared.bias[bias_index] + lane % 4 * 2;
+    const bool rescale = softmax.step<C::N / 8>(s, args.scale, uniform, [&](int group) {
+      const float part = parts[group / C::PartUnits];
+      return part == part ? make_float2(part, part) : *reinterpret_cast<const float2*>(biases + group * 8);
+    });
     if (++bias_index == C::Biases) bias_index = 0;
     return rescale;
   };
@@ -89,7 +96,7 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
     float o[C::D / 2];
 #pragma unroll
     for (int i = 0; i < C::D / 2; ++i) o[i] = 0.0f;
-    Softmax softmax;
+    work::Softmax softmax;
     if (tiles == 0) {
       __syncwarp();
       release(shared.q_empty);
@@ -152,7 +159,8 @@ __device__ __forceinline__ void consume(Shared<C>& shared, const Args& args, int
       release(shared.v_empty[v_ring.index]);
       v_ring.advance();
     }
-    store<C>(args, row, consumer, o, softmax);
+    const int first = row % args.rows * work::kQueryBlock + consumer * 64 + threadIdx.x / 32 % 4 * 16;
+    work::store<typename C::T, C::D>(args, row / args.rows, first, o, softmax);
   }
 }
 
@@ -184,10 +192,14 @@ __device__ __forceinline__ void attend(const Maps& maps, const Args& args) {
   }
 
 #ifndef TESSERA_VARIANTS
-TESSERA_ATTENTION(pyramid_bf16_d128, __nv_bfloat16, 128, 128, 3, false, true)
 TESSERA_ATTENTION(pyramid_bf16_d64, __nv_bfloat16, 64, 128, 4, false, true)
+TESSERA_ATTENTION(pyramid_bf16_d128, __nv_bfloat16, 128, 128, 3, false, true)
+TESSERA_ATTENTION(pyramid_f16_d64, __half, 64, 128, 4, false, true)
+TESSERA_ATTENTION(pyramid_f16_d128, __half, 128, 128, 3, false, true)
+TESSERA_ATTENTION(dense_bf16_d64, __nv_bfloat16, 64, 192, 3, true, true)
 TESSERA_ATTENTION(dense_bf16_d128, __nv_bfloat16, 128, 176, 2, true, true)
-TESSERA_ATTENTION(dense_bf16_d64, __nv_bfloat16, 64, 192, 3, true, false)
+TESSERA_ATTENTION(dense_f16_d64, __half, 64, 192, 3, true, true)
+TESSERA_ATTENTION(dense_f16_d128, __half, 128, 176, 2, true, true)
 #else
 #include TESSERA_VARIANTS
 #endif

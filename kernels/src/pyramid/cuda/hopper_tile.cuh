@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../../cuda/ptx.cuh"
+#include "stream.cuh"
 #include "work.cuh"
 
 namespace hopper {
@@ -88,12 +89,7 @@ struct Ring {
 template <class C>
 __device__ __forceinline__ int tiles_of(const Args& args, int row) {
   int units = (args.keys + work::kUnit - 1) / work::kUnit;
-  if constexpr (!C::Dense) {
-    const work::Counts counts = args.counts[row];
-    units = 0;
-#pragma unroll
-    for (int c = 0; c < work::kLevels; ++c) units += counts.items[c] * work::units_of(c);
-  }
+  if constexpr (!C::Dense) units = work::units_of_row(args.counts[row]);
   return (units + C::Units - 1) / C::Units;
 }
 

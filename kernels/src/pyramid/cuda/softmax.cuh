@@ -1,4 +1,5 @@
-// The consumers' arithmetic between and after the products: softmax of a tile, and a row's end.
+// The arithmetic between and after the products: the running softmax of a tile's scores, and a row's end. Accumulators are
+// as wgmma and mma.sync have them: d[4g + 2h + e] is row lane/4 + 8h of sixteen, column 8g + 2·(lane mod 4) + e.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -6,9 +7,10 @@
 
 #include <type_traits>
 
-#include "hopper_tile.cuh"
+#include "../../cuda/ptx.cuh"
+#include "work.cuh"
 
-namespace hopper {
+namespace work {
 
 // The maximum that exponents are relative to follows the scores only when they pass it by 2 to this.
 constexpr float kSlack = 8.0f;
@@ -30,21 +32,14 @@ struct Softmax {
   float sum[2] = {0.0f, 0.0f};
   float factor[2] = {1.0f, 1.0f};
 
-  // Scores to weights in place. True if O has to be multiplied by `factor` (for the whole warp). `parts` are the biases
-  // of each loader's keys; NaN where they differ, in `biases`.
-  template <class C>
-  __device__ __forceinline__ bool step(float (&s)[C::N / 2], const float* biases, const float (&parts)[C::Loaders],
-                                       float scale, int lane) {
-    float uniform = parts[0];
-    bool same = true;
+  // Scores to weights in place. True if O has to be multiplied by `factor` (for the whole warp). `uniform` is the bias of
+  // every key; NaN where they differ, and `biases` gives those of a group's two columns of this lane.
+  template <int Groups, class Biases>
+  __device__ __forceinline__ bool step(float (&s)[Groups * 4], float scale, float uniform, const Biases& biases) {
+    if (__any_sync(~0u, uniform != uniform)) {
 #pragma unroll
-    for (int part = 0; part < C::Loaders; ++part) same = same && parts[part] == uniform;
-    if (!__all_sync(~0u, same)) {
-#pragma unroll
-      for (int group = 0; group < C::N / 8; ++group) {
-        const float part = parts[group / C::PartUnits];
-        float2 b = make_float2(part, part);
-        if (part != part) b = *reinterpret_cast<const float2*>(biases + group * 8 + lane % 4 * 2);
+      for (int group = 0; group < Groups; ++group) {
+        const float2 b = biases(group);
         s[group * 4 + 0] = fmaf(s[group * 4 + 0], scale, b.x);
         s[group * 4 + 1] = fmaf(s[group * 4 + 1], scale, b.y);
         s[group * 4 + 2] = fmaf(s[group * 4 + 2], scale, b.x);
@@ -58,7 +53,7 @@ struct Softmax {
     for (int h = 0; h < 2; ++h) {
       float a = fmaxf(s[2 * h], s[2 * h + 1]), b = fmaxf(s[2 * h + 4], s[2 * h + 5]);
 #pragma unroll
-      for (int group = 2; group < C::N / 8; group += 2) {
+      for (int group = 2; group < Groups; group += 2) {
         a = fmaxf(a, fmaxf(s[group * 4 + 2 * h], s[group * 4 + 2 * h + 1]));
         b = fmaxf(b, fmaxf(s[group * 4 + 2 * h + 4], s[group * 4 + 2 * h + 5]));
       }
@@ -82,7 +77,7 @@ struct Softmax {
       const float from = max[h] == -INFINITY ? 0.0f : max[h] - uniform;
       float a = 0.0f, b = 0.0f;
 #pragma unroll
-      for (int group = 0; group < C::N / 8; ++group) {
+      for (int group = 0; group < Groups; ++group) {
         float& x = s[group * 4 + 2 * h];
         float& y = s[group * 4 + 2 * h + 1];
         x = ptx::exp2(fmaf(x, scale, -from));
@@ -118,31 +113,31 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&w)[4], int lane) {
   }
 }
 
-template <class C>
-__device__ __forceinline__ void store(const Args& args, int row, int consumer, const float (&o)[C::D / 2],
+// Sixteen rows of a warp: O divided by the sums, and LSE. `first` is the first row's query.
+template <class T, int D>
+__device__ __forceinline__ void store(const Args& args, int head, int first, const float (&o)[D / 2],
                                       const Softmax& softmax) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
-  const int head = row / args.rows;
+  const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     float sum = softmax.sum[h];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    const int query = row % args.rows * work::kQueryBlock + consumer * 64 + warp * 16 + lane / 4 + 8 * h;
+    const int query = first + lane / 4 + 8 * h;
     const bool real = query < args.queries;
     const int64_t place = static_cast<int64_t>(head) * args.queries + query;
     const float share = sum > 0.0f ? 1.0f / sum : 0.0f;
     if (real && lane % 4 == 0) {
       args.lse[place] = sum > 0.0f ? (softmax.max[h] + log2f(sum)) * 0.69314718056f : -INFINITY;
     }
-    uint4* to = reinterpret_cast<uint4*>(static_cast<typename C::T*>(args.out) + place * C::D);
+    uint4* to = reinterpret_cast<uint4*>(static_cast<T*>(args.out) + place * D);
 #pragma unroll
-    for (int four = 0; four < C::D / 32; ++four) {
+    for (int four = 0; four < D / 32; ++four) {
       uint32_t w[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const float* pair = &o[(four * 4 + i) * 4 + 2 * h];
-        w[i] = pack<typename C::T>(pair[0] * share, pair[1] * share);
+        w[i] = pack<T>(pair[0] * share, pair[1] * share);
       }
       transpose_quad(w, lane);
       if (real) to[four * 4 + lane % 4] = make_uint4(w[0], w[1], w[2], w[3]);
@@ -150,4 +145,4 @@ __device__ __forceinline__ void store(const Args& args, int row, int consumer, c
   }
 }
 
-}  // namespace hopper
+}  // namespace work

@@ -1,0 +1,85 @@
+//! With the feature `cuda`: compiles the CUDA C++ kernels to fatbinaries that `src/cuda` embeds. Without it: nothing.
+
+use std::{env, ffi::OsString, path::PathBuf, process::Command};
+
+/// What runs on every architecture of `PORTABLE`.
+const ANYWHERE: [&str; 2] = ["src/pyramid/cuda/lists.cu", "src/pyramid/cuda/pool.cu"];
+/// What uses instructions that Hopper alone has.
+const HOPPER: [&str; 1] = ["src/pyramid/cuda/hopper.cu"];
+/// Architectures that get machine code where the compiler knows them; the newest also as PTX, for what comes after.
+const PORTABLE: [u32; 6] = [80, 86, 89, 90, 100, 120];
+const HEADERS: [&str; 7] = [
+    "src/cuda/ptx.cuh",
+    "src/cuda/wgmma.cuh",
+    "src/pyramid/cuda/hopper_load.cuh",
+    "src/pyramid/cuda/softmax.cuh",
+    "src/pyramid/cuda/stream.cuh",
+    "src/pyramid/cuda/hopper_tile.cuh",
+    "src/pyramid/cuda/work.cuh",
+];
+
+fn main() -> Result<(), String> {
+    println!("cargo:rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_CUDA").is_none() {
+        return Ok(());
+    }
+    for variable in ["CUDA_HOME", "CUDA_PATH"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    for file in ANYWHERE.iter().chain(&HOPPER).chain(&HEADERS) {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let nvcc = nvcc();
+    let known = run(Command::new(&nvcc).arg("--list-gpu-code"))?;
+    let knows = |name: &str| known.lines().any(|line| line.trim() == name);
+    let portable: Vec<u32> =
+        PORTABLE.into_iter().filter(|number| knows(&format!("sm_{number}"))).collect();
+    let Some(newest) = portable.last() else {
+        return Err(format!("{}: knows none of sm_80 to sm_120: {known}", nvcc.display()));
+    };
+    let mut targets: Vec<String> = portable
+        .iter()
+        .map(|number| format!("-gencode=arch=compute_{number},code=sm_{number}"))
+        .collect();
+    targets.push(format!("-gencode=arch=compute_{newest},code=compute_{newest}"));
+    for file in ANYWHERE {
+        compile(&nvcc, file, &targets)?;
+    }
+    for file in HOPPER {
+        compile(&nvcc, file, &["-gencode=arch=compute_90a,code=sm_90a".to_owned()])?;
+    }
+    Ok(())
+}
+
+/// The compiler of CUDA_HOME or CUDA_PATH, else that of PATH.
+fn nvcc() -> PathBuf {
+    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(env::var_os);
+    let homes = homes.chain([OsString::from("/usr/local/cuda")]);
+    homes
+        .map(|home| PathBuf::from(home).join("bin").join("nvcc"))
+        .find(|nvcc| nvcc.is_file())
+        .unwrap_or_else(|| PathBuf::from("nvcc"))
+}
+
+fn compile(nvcc: &PathBuf, file: &str, targets: &[String]) -> Result<(), String> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    let name = PathBuf::from(file).with_extension("fatbin");
+    let name = name.file_name().ok_or_else(|| format!("{file} is no file"))?;
+    let mut command = Command::new(nvcc);
+    command.args(["-std=c++17", "-O3", "-lineinfo", "-fatbin", "-Xfatbin", "-compress-all"]);
+    command.args(targets).arg(file).arg("-o").arg(out.join(name));
+    run(&mut command).map(|_| ())
+}
+
+/// What a command prints; an error says what to do.
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| {
+        format!(
+            "{command:?}: {error}. The feature `cuda` needs NVIDIA's compiler: set CUDA_HOME, or run scripts/cuda-toolchain and source the file it names"
+        )
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
+}

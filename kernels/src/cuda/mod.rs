@@ -1,0 +1,105 @@
+//! What kernels on NVIDIA GPUs share: the embedded fatbinaries, the device's limits, tensor maps.
+#![expect(unsafe_code, reason = "the driver is told addresses and shapes; each use says why they hold")]
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use candle_core::{
+    CudaDevice, CudaStorage, Layout, Result, Storage, bail,
+    cuda::{
+        CudaDType, WrapErr,
+        cudarc::{
+            driver::{CudaFunction, CudaModule, CudaStream, DevicePtr, SyncOnDrop, sys},
+            nvrtc::Ptx,
+        },
+    },
+};
+
+mod tensor_map;
+
+pub(crate) use tensor_map::{Boxes, TensorMap};
+
+/// A fatbinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Image {
+    Hopper,
+    Lists,
+    Pool,
+}
+
+impl Image {
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Hopper => include_bytes!(concat!(env!("OUT_DIR"), "/hopper.fatbin")),
+            Self::Lists => include_bytes!(concat!(env!("OUT_DIR"), "/lists.fatbin")),
+            Self::Pool => include_bytes!(concat!(env!("OUT_DIR"), "/pool.fatbin")),
+        }
+    }
+}
+
+/// Modules that were loaded, by device.
+type Loaded = HashMap<(candle_core::cuda::DeviceId, Image), Arc<CudaModule>>;
+static LOADED: LazyLock<Mutex<Loaded>> = LazyLock::new(Mutex::default);
+
+/// A kernel of a fatbinary, which is loaded once per device.
+pub(crate) fn function(device: &CudaDevice, image: Image, name: &str) -> Result<CudaFunction> {
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let module = match loaded.get(&(device.id(), image)) {
+        Some(module) => module.clone(),
+        None => {
+            let binary = Ptx::from_binary(image.bytes().to_vec());
+            let module = device.cuda_stream().context().load_module(binary).w()?;
+            loaded.insert((device.id(), image), module.clone());
+            module
+        }
+    };
+    module.load_function(name).w()
+}
+
+/// Raises the shared memory that blocks of a kernel may ask for.
+pub(crate) fn allow_shared(function: &CudaFunction, bytes: usize) -> Result<()> {
+    use sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST;
+    function.set_attribute(MOST, bytes as i32).w()
+}
+
+/// What the tile choice asks of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Compute capability.
+    pub(crate) capability: (i32, i32),
+    pub(crate) multiprocessors: usize,
+}
+
+/// The limits of `device`.
+pub(crate) fn limits(device: &CudaDevice) -> Result<Limits> {
+    use sys::CUdevice_attribute_enum as Attribute;
+    let stream = device.cuda_stream();
+    let of = |attribute| stream.context().attribute(attribute).w();
+    Ok(Limits {
+        capability: (
+            of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        ),
+        multiprocessors: of(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
+    })
+}
+
+/// The GPU's side of a tensor's storage.
+pub(crate) fn storage(storage: &Storage) -> Result<&CudaStorage> {
+    match storage {
+        Storage::Cuda(storage) => Ok(storage),
+        _ => bail!("cuda kernel: every operand must be on the same GPU"),
+    }
+}
+
+/// The address of a contiguous tensor's first element, for reading on `stream` until the second value is dropped.
+pub(crate) fn address<'a, T: CudaDType>(
+    storage: &'a CudaStorage,
+    layout: &Layout,
+    stream: &'a CudaStream,
+) -> Result<(u64, SyncOnDrop<'a>)> {
+    let (address, held) = storage.as_cuda_slice::<T>()?.device_ptr(stream);
+    Ok((address + (layout.start_offset() * size_of::<T>()) as u64, held))
+}

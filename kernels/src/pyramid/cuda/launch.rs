@@ -1,0 +1,470 @@
+//! Calls of the Hopper kernels. Nothing waits for the GPU: pooled levels, lists, order and attention follow each other
+//! on the device's stream.
+#![expect(unsafe_code, reason = "kernels take addresses; each launch says why they hold")]
+
+use candle_core::{
+    CudaDevice, CudaStorage, DType, Device, Result, Storage, Tensor,
+    cuda::{
+        CudaDType, WrapErr,
+        cudarc::driver::{
+            CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+        },
+    },
+    op::BackpropOp,
+};
+use half::{bf16, f16};
+
+use super::plan::{ITEM_KEYS, LEVELS, Sizes, THREADS, Variant, level_of};
+use crate::{
+    blocks::{Blocks, QUERY_BLOCK},
+    cuda::{self, Boxes, Image, Limits, TensorMap},
+    levels::{FULL, LevelMap},
+    pyramid::{Attended, Bias, Options},
+};
+
+/// `Maps` of `hopper_tile.cuh`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Maps {
+    q: TensorMap,
+    k_tail: TensorMap,
+    v_tail: TensorMap,
+    k: [TensorMap; LEVELS],
+    v: [TensorMap; LEVELS],
+}
+
+/// `work::Args`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Args {
+    out: u64,
+    lse: u64,
+    items: u64,
+    counts: u64,
+    order: u64,
+    levels: u64,
+    bias: [u64; LEVELS],
+    counter: u64,
+    masked: i32,
+    heads: i32,
+    queries: i32,
+    keys: i32,
+    rows: i32,
+    columns: i32,
+    pooled: [i32; LEVELS],
+    scale: f32,
+}
+
+/// `PoolArgs` of `pool.cu`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct PoolArgs {
+    from: [u64; 2],
+    to: [[u64; LEVELS]; 2],
+    valid: u64,
+    keys: i32,
+    padded: [i32; LEVELS],
+}
+
+/// `BiasArgs` of `pool.cu`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct BiasArgs {
+    bias: [u64; LEVELS],
+    valid: u64,
+    keys: i32,
+    mode: i32,
+}
+
+// SAFETY: plain numbers in C's layout, as the kernels declare them.
+unsafe impl DeviceRepr for Maps {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Args {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for PoolArgs {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for BiasArgs {}
+
+/// A kernel's grid and its threads a block.
+fn config(grid: (u32, u32, u32), threads: u32, shared_bytes: usize) -> LaunchConfig {
+    LaunchConfig {
+        grid_dim: grid,
+        block_dim: (threads, 1, 1),
+        shared_mem_bytes: shared_bytes as u32,
+    }
+}
+
+/// Everything of a call but what its level map says.
+struct Call<'a> {
+    device: &'a CudaDevice,
+    stream: &'a CudaStream,
+    limits: Limits,
+    variant: Variant,
+    sizes: Sizes,
+    dtype: DType,
+    /// q, k and v, contiguous.
+    operands: [u64; 3],
+    scale: f32,
+}
+
+impl Call<'_> {
+    /// Room on the device for `count` elements that a kernel will write.
+    fn room<T: DeviceRepr>(&self, count: usize) -> Result<CudaSlice<T>> {
+        // SAFETY: what is read of it is written before, by a kernel on the same stream.
+        unsafe { self.device.alloc::<T>(count) }
+    }
+
+    fn address<T>(&self, room: &CudaSlice<T>) -> u64 {
+        // All work is on one stream, so that order needs no events.
+        room.device_ptr(self.stream).0
+    }
+
+    fn boxes(&self, address: u64, rows: usize, box_rows: usize) -> Boxes {
+        Boxes {
+            address,
+            dtype: self.dtype,
+            heads: self.sizes.heads,
+            rows,
+            width: self.variant.width,
+            box_rows,
+        }
+    }
+
+    /// Maps of q and of the levels at these addresses, level 1 first; k and v stand in for levels not in use.
+    fn maps(&self, levels: [[u64; LEVELS]; 2], dense: bool) -> Result<Maps> {
+        let [q, k, v] = self.operands;
+        let Blocks { queries, keys, .. } = self.sizes.blocks;
+        let of_class = |class: usize, levels: &[u64; LEVELS], full: u64| {
+            let level = level_of(class);
+            let box_rows =
+                if dense && level == FULL { self.variant.tile } else { ITEM_KEYS[class] };
+            match levels[usize::from(level - FULL)] {
+                0 => self.boxes(full, keys, box_rows).of_units(),
+                at if level == FULL => self.boxes(at, keys, box_rows).of_units(),
+                at => self.boxes(at, self.sizes.padded(level), box_rows).of_units(),
+            }
+        };
+        let all = |levels: &[u64; LEVELS], full: u64| -> Result<[TensorMap; LEVELS]> {
+            let mut maps = [of_class(0, levels, full)?; LEVELS];
+            for (class, map) in maps.iter_mut().enumerate().skip(1) {
+                *map = of_class(class, levels, full)?;
+            }
+            Ok(maps)
+        };
+        Ok(Maps {
+            q: self.boxes(q, queries, QUERY_BLOCK).of_rows()?,
+            k_tail: self.boxes(k, keys, 8).of_rows()?,
+            v_tail: self.boxes(v, keys, 8).of_rows()?,
+            k: all(&levels[0], k)?,
+            v: all(&levels[1], v)?,
+        })
+    }
+
+    /// Launches the attention kernel; `of_map` are items, counts, order and levels.
+    fn attend<T: CudaDType + DeviceRepr>(
+        &self,
+        maps: &Maps,
+        of_map: [u64; 4],
+        bias: [u64; LEVELS],
+        masked: bool,
+        (batch, heads): (usize, usize),
+    ) -> Result<Attended> {
+        let Blocks { queries, keys, .. } = self.sizes.blocks;
+        let out = self.room::<T>(self.sizes.heads * queries * self.variant.width)?;
+        let lse = self.room::<f32>(self.sizes.heads * queries)?;
+        let counter = self.device.alloc_zeros::<u32>(1)?;
+        let mut pooled = [0; LEVELS];
+        for (level, pooled) in (FULL..).zip(&mut pooled) {
+            *pooled = self.sizes.pooled(level) as i32;
+        }
+        let [items, counts, order, levels] = of_map;
+        let args = Args {
+            out: self.address(&out),
+            lse: self.address(&lse),
+            items,
+            counts,
+            order,
+            levels,
+            bias,
+            counter: self.address(&counter),
+            masked: i32::from(masked),
+            heads: self.sizes.heads as i32,
+            queries: queries as i32,
+            keys: keys as i32,
+            rows: self.sizes.blocks.rows() as i32,
+            columns: self.sizes.blocks.columns() as i32,
+            pooled,
+            scale: self.scale * std::f32::consts::LOG2_E,
+        };
+        let function = cuda::function(self.device, Image::Hopper, self.variant.name)?;
+        let shared_bytes = self.variant.shared_bytes();
+        cuda::allow_shared(&function, shared_bytes)?;
+        let grid = (self.sizes.grid(self.limits.multiprocessors), 1, 1);
+        let mut launch = self.stream.launch_builder(&function);
+        launch.arg(maps).arg(&args);
+        // SAFETY: the maps and addresses are of tensors of the sizes told, which live on the stream until the kernel is
+        // done; it writes every element of `out` and `lse`, and nothing else.
+        unsafe { launch.launch(config(grid, THREADS, shared_bytes)) }.w()?;
+        let tensor = |storage: CudaStorage, shape: &[usize]| {
+            Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
+        };
+        let width = self.variant.width;
+        Ok(Attended {
+            out: tensor(
+                CudaStorage::wrap_cuda_slice(out, self.device.clone()),
+                &[batch, heads, queries, width],
+            ),
+            lse: tensor(
+                CudaStorage::wrap_cuda_slice(lse, self.device.clone()),
+                &[batch, heads, queries],
+            ),
+        })
+    }
+}
+
+/// Whether a kernel serves these operands, and which.
+fn choose(q: &Tensor, blocks: Blocks, scale: f32, dense: bool) -> Result<Option<(Limits, Variant, Sizes)>> {
+    let Device::Cuda(device) = q.device() else {
+        return Ok(None);
+    };
+    let (batch, heads, _, width) = q.dims4()?;
+    let limits = cuda::limits(device)?;
+    let variant = Variant::choose(limits.capability, q.dtype(), width, dense);
+    // The running maximum is taken before the scale.
+    let sizes = Sizes::new(batch * heads, blocks).filter(|_| scale > 0.0);
+    Ok(variant.zip(sizes).map(|(variant, sizes)| (limits, variant, sizes)))
+}
+
+/// [`crate::pyramid::attention`] on a GPU; nothing where no kernel serves the call.
+pub(crate) fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    map: &LevelMap,
+    options: &Options<'_>,
+) -> Result<Option<Attended>> {
+    let Some(chosen) = choose(q, map.blocks(), options.scale, false)? else {
+        return Ok(None);
+    };
+    match q.dtype() {
+        DType::F16 => sparse::<f16>(chosen, [q, k, v], map, options).map(Some),
+        _ => sparse::<bf16>(chosen, [q, k, v], map, options).map(Some),
+    }
+}
+
+/// [`crate::attention::attention_with_lse`] on a GPU; nothing where no kernel serves the call.
+pub(crate) fn dense(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    scale: f32,
+    key_bias: Option<&Tensor>,
+) -> Result<Option<Attended>> {
+    let blocks = Blocks { queries: q.dim(2)?, keys: k.dim(2)?, ..Blocks::of(1) };
+    let Some(chosen) = choose(q, blocks, scale, true)? else {
+        return Ok(None);
+    };
+    match q.dtype() {
+        DType::F16 => whole::<f16>(chosen, [q, k, v], scale, key_bias).map(Some),
+        _ => whole::<bf16>(chosen, [q, k, v], scale, key_bias).map(Some),
+    }
+}
+
+fn whole<T: CudaDType + DeviceRepr>(
+    (limits, variant, sizes): (Limits, Variant, Sizes),
+    operands: [&Tensor; 3],
+    scale: f32,
+    key_bias: Option<&Tensor>,
+) -> Result<Attended> {
+    let device = operands[0].device().as_cuda_device()?;
+    let stream = device.cuda_stream();
+    let (batch, heads, _, _) = operands[0].dims4()?;
+    // In log₂ units, and −∞ up to a whole block.
+    let bias = key_bias.map(|bias| padded_bias(bias, sizes)).transpose()?;
+    let [q, k, v] = contiguous(operands)?;
+    let stored = [&q, &k, &v].map(Tensor::storage_and_layout);
+    let mut held = Vec::new();
+    let mut addresses = [0; 3];
+    for ((storage, layout), address) in stored.iter().zip(&mut addresses) {
+        let (at, hold) = cuda::address::<T>(cuda::storage(storage)?, layout, &stream)?;
+        *address = at;
+        held.push(hold);
+    }
+    let call = Call {
+        device,
+        stream: &stream,
+        limits,
+        variant,
+        sizes,
+        dtype: operands[0].dtype(),
+        operands: addresses,
+        scale,
+    };
+    let mut biases = [0; LEVELS];
+    let stored_bias = bias.as_ref().map(Tensor::storage_and_layout);
+    if let Some((storage, layout)) = &stored_bias {
+        let (at, hold) = cuda::address::<f32>(cuda::storage(storage)?, layout, &stream)?;
+        biases[0] = at;
+        held.push(hold);
+    }
+    let maps = call.maps([[0; LEVELS]; 2], true)?;
+    call.attend::<T>(&maps, [0; 4], biases, bias.is_some(), (batch, heads))
+}
+
+fn sparse<T: CudaDType + DeviceRepr>(
+    (limits, variant, sizes): (Limits, Variant, Sizes),
+    [q, k, v]: [&Tensor; 3],
+    map: &LevelMap,
+    options: &Options<'_>,
+) -> Result<Attended> {
+    let device = q.device().as_cuda_device()?;
+    let stream = device.cuda_stream();
+    let (batch, heads, _, _) = q.dims4()?;
+    let (blocks, rows) = (sizes.blocks, sizes.rows());
+    // What a hidden key holds, be it NaN, must not reach a product.
+    let (k, v) = match options.valid {
+        Some(valid) => (shown(k, valid)?, shown(v, valid)?),
+        None => (k.clone(), v.clone()),
+    };
+    let [q, k, v] = contiguous([q, &k, &v])?;
+    let levels = map.levels().to_device(q.device())?.contiguous()?;
+    let valid = options.valid.map(|valid| valid.to_device(q.device())?.contiguous()).transpose()?;
+
+    let stored = [&q, &k, &v].map(Tensor::storage_and_layout);
+    let mut held = Vec::new();
+    let mut addresses = [0; 3];
+    for ((storage, layout), address) in stored.iter().zip(&mut addresses) {
+        let (at, hold) = cuda::address::<T>(cuda::storage(storage)?, layout, &stream)?;
+        *address = at;
+        held.push(hold);
+    }
+    let stored_levels = levels.storage_and_layout();
+    let (levels_at, hold) =
+        cuda::address::<u8>(cuda::storage(&stored_levels.0)?, stored_levels.1, &stream)?;
+    held.push(hold);
+    let stored_valid = valid.as_ref().map(Tensor::storage_and_layout);
+    let mut valid_at = 0;
+    if let Some((storage, layout)) = &stored_valid {
+        let (at, hold) = cuda::address::<u8>(cuda::storage(storage)?, layout, &stream)?;
+        valid_at = at;
+        held.push(hold);
+    }
+    let call = Call {
+        device,
+        stream: &stream,
+        limits,
+        variant,
+        sizes,
+        dtype: q.dtype(),
+        operands: addresses,
+        scale: options.scale,
+    };
+
+    // Biases, and the levels in use above the first.
+    let mut pool_args = PoolArgs {
+        from: [addresses[1], addresses[2]],
+        to: [[0; LEVELS]; 2],
+        valid: valid_at,
+        keys: blocks.keys as i32,
+        padded: [0; LEVELS],
+    };
+    let mut bias_args = BiasArgs {
+        bias: [0; LEVELS],
+        valid: valid_at,
+        keys: blocks.keys as i32,
+        mode: match options.bias {
+            Bias::Count => 0,
+            Bias::Level => 1,
+            Bias::None => 2,
+        },
+    };
+    let (mut biases, mut pooled) = (Vec::new(), Vec::new());
+    for (index, level) in (FULL..).take(LEVELS).enumerate() {
+        biases.push(call.room::<f32>(sizes.biases(level))?);
+        bias_args.bias[index] = call.address(&biases[index]);
+        pool_args.padded[index] = sizes.padded(level) as i32;
+        if level > FULL && map.uses(level) {
+            for to in &mut pool_args.to {
+                let room = call.room::<T>(sizes.level_bytes(level, variant.width) / 2)?;
+                to[index] = call.address(&room);
+                pooled.push(room);
+            }
+        }
+    }
+    let kind = if q.dtype() == DType::F16 { "f16" } else { "bf16" };
+    let function = |name: &str| cuda::function(device, Image::Pool, name);
+    if !pooled.is_empty() {
+        let function = function(&format!("pool_{kind}_d{}", variant.width))?;
+        let grid = (sizes.pool_grid(), sizes.heads as u32, 2);
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&pool_args);
+        // SAFETY: reads K and V of the sizes told, and writes the padded levels as they were allocated.
+        unsafe { launch.launch(config(grid, variant.width as u32, 0)) }.w()?;
+    }
+    {
+        let function = function("pool_biases")?;
+        let grid = (sizes.biases(FULL).div_ceil(256) as u32, LEVELS as u32, 1);
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&bias_args);
+        // SAFETY: writes the biases of each level as they were allocated.
+        unsafe { launch.launch(config(grid, 256, 0)) }.w()?;
+    }
+
+    // Lists, and the rows in the order of their lengths.
+    let items = call.room::<u16>(rows * blocks.columns())?;
+    let counts = call.room::<u16>(rows * 8)?;
+    let units = call.room::<u32>(rows)?;
+    let order = call.room::<u32>(rows)?;
+    let at = [
+        call.address(&items),
+        call.address(&counts),
+        call.address(&order),
+        levels_at,
+        call.address(&units),
+    ];
+    let (row_count, columns) = (rows as i32, blocks.columns() as i32);
+    {
+        let function = cuda::function(device, Image::Lists, "lists")?;
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&levels_at).arg(&at[0]).arg(&at[1]).arg(&at[4]).arg(&row_count).arg(&columns);
+        // SAFETY: reads `rows` × `columns` levels and writes lists of those sizes.
+        unsafe { launch.launch(config((rows.div_ceil(8) as u32, 1, 1), 256, 0)) }.w()?;
+    }
+    {
+        let function = cuda::function(device, Image::Lists, "longest_first")?;
+        let of_head = blocks.rows() as i32;
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&at[4]).arg(&at[2]).arg(&of_head);
+        // SAFETY: reads and writes a number for each row.
+        unsafe { launch.launch(config((sizes.heads as u32, 1, 1), 256, 0)) }.w()?;
+    }
+
+    let mut level_addresses = pool_args.to;
+    for (full, levels) in addresses[1..].iter().zip(&mut level_addresses) {
+        levels[0] = *full;
+    }
+    let maps = call.maps(level_addresses, false)?;
+    let of_map = [at[0], at[1], at[2], levels_at];
+    call.attend::<T>(&maps, of_map, bias_args.bias, valid.is_some(), (batch, heads))
+}
+
+fn contiguous([q, k, v]: [&Tensor; 3]) -> Result<[Tensor; 3]> {
+    Ok([q.contiguous()?, k.contiguous()?, v.contiguous()?])
+}
+
+/// x `[B, H, S, D]` with zeros where `valid` `[S]` is 0.
+fn shown(x: &Tensor, valid: &Tensor) -> Result<Tensor> {
+    let valid = valid.to_device(x.device())?.reshape((1, 1, x.dim(2)?, 1))?.broadcast_as(x.shape())?;
+    valid.where_cond(x, &x.zeros_like()?)
+}
+
+/// `[Sk]` F32 in natural-log units as the kernel reads it.
+fn padded_bias(bias: &Tensor, sizes: Sizes) -> Result<Tensor> {
+    let bias = (bias * std::f64::consts::LOG2_E)?;
+    let more = sizes.biases(FULL) - sizes.blocks.keys;
+    if more == 0 {
+        return bias.contiguous();
+    }
+    let hidden = Tensor::full(f32::NEG_INFINITY, more, bias.device())?;
+    Tensor::cat(&[&bias, &hidden], 0)
+}

@@ -1,0 +1,201 @@
+//! Which kernel serves an attention, and how it is launched: arithmetic, tested without a GPU.
+
+use candle_core::DType;
+
+use crate::{
+    blocks::{Blocks, KEY_BLOCK, QUERY_BLOCK},
+    levels::pool,
+};
+
+/// Pooled keys that lists count as one.
+pub(super) const UNIT: usize = 8;
+/// Levels of a key block of 64.
+pub(super) const LEVELS: usize = 7;
+/// Pooled keys of an item, by class of items as `work.cuh` orders them.
+pub(super) const ITEM_KEYS: [usize; LEVELS] = [64, 64, 32, 16, 8, 8, 8];
+/// Threads of a block of the Hopper kernel.
+pub(super) const THREADS: u32 = 384;
+/// Items are named by 16 bits.
+const MOST_COLUMNS: usize = 1 << 16;
+
+/// The level of a class of items.
+pub(super) fn level_of(class: usize) -> u8 {
+    if class == 0 { 7 } else { class as u8 }
+}
+
+/// One of the kernels in `hopper.cu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub(super) name: &'static str,
+    /// D.
+    pub(super) width: usize,
+    /// Pooled keys of a tile.
+    pub(super) tile: usize,
+    /// Tiles of K, and as many of V, in shared memory.
+    stages: usize,
+}
+
+impl Variant {
+    /// The kernel for a device of this compute capability; nothing where none serves.
+    pub(super) fn choose(
+        capability: (i32, i32),
+        dtype: DType,
+        width: usize,
+        dense: bool,
+    ) -> Option<Self> {
+        // sm_90a's machine code runs on no other architecture.
+        if capability != (9, 0) {
+            return None;
+        }
+        let (name, tile, stages) = match (dense, dtype, width) {
+            (false, DType::BF16, 64) => ("pyramid_bf16_d64", 128, 4),
+            (false, DType::BF16, 128) => ("pyramid_bf16_d128", 128, 3),
+            (false, DType::F16, 64) => ("pyramid_f16_d64", 128, 4),
+            (false, DType::F16, 128) => ("pyramid_f16_d128", 128, 3),
+            (true, DType::BF16, 64) => ("dense_bf16_d64", 192, 3),
+            (true, DType::BF16, 128) => ("dense_bf16_d128", 176, 2),
+            (true, DType::F16, 64) => ("dense_f16_d64", 192, 3),
+            (true, DType::F16, 128) => ("dense_f16_d128", 176, 2),
+            _ => return None,
+        };
+        Some(Self { name, width, tile, stages })
+    }
+
+    /// Bytes of shared memory of a block: `Shared` of `hopper_tile.cuh`.
+    pub(super) fn shared_bytes(&self) -> usize {
+        let row = self.width * 2;
+        let tiles = (QUERY_BLOCK + 2 * self.stages * self.tile) * row;
+        // Biases, one more than stages; two row numbers; barriers.
+        let small = (self.stages + 1) * (self.tile * 4 + 16) + 2 * 4 + (6 + 4 * self.stages) * 8;
+        (tiles + small).next_multiple_of(1024)
+    }
+}
+
+/// Sizes of one call, in elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// Batch × heads.
+    pub(super) heads: usize,
+    pub(super) blocks: Blocks,
+}
+
+impl Sizes {
+    /// Nothing where blocks are not those of the kernels, or more than their numbers hold.
+    pub(super) fn new(heads: usize, blocks: Blocks) -> Option<Self> {
+        let fits = (blocks.query_block, blocks.key_block) == (QUERY_BLOCK, KEY_BLOCK)
+            && blocks.columns() <= MOST_COLUMNS
+            && i32::try_from(heads * blocks.rows()).is_ok()
+            && i32::try_from(blocks.queries).is_ok();
+        fits.then_some(Self { heads, blocks })
+    }
+
+    /// Rows of the level map, of all heads.
+    pub(super) fn rows(&self) -> usize {
+        self.heads * self.blocks.rows()
+    }
+
+    /// Blocks of a persistent launch.
+    pub(super) fn grid(&self, multiprocessors: usize) -> u32 {
+        self.rows().min(multiprocessors) as u32
+    }
+
+    /// Keys of a level.
+    pub(super) fn pooled(&self, level: u8) -> usize {
+        self.blocks.keys.div_ceil(pool(level))
+    }
+
+    /// Keys of a level in memory: whole units.
+    pub(super) fn padded(&self, level: u8) -> usize {
+        self.pooled(level).next_multiple_of(UNIT)
+    }
+
+    /// Biases of a level in memory.
+    pub(super) fn biases(&self, level: u8) -> usize {
+        self.pooled(level).next_multiple_of(64)
+    }
+
+    /// Blocks of the pooling kernel along the keys: whole units of the deepest level too.
+    pub(super) fn pool_grid(&self) -> u32 {
+        self.blocks.columns().next_multiple_of(UNIT) as u32
+    }
+
+    /// Bytes of a level's keys, and as many of its values.
+    pub(super) fn level_bytes(&self, level: u8, width: usize) -> usize {
+        self.heads * self.padded(level) * width * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOPPER: (i32, i32) = (9, 0);
+
+    #[test]
+    fn only_hopper_and_known_widths_are_served() {
+        for dense in [false, true] {
+            for dtype in [DType::BF16, DType::F16] {
+                for width in [64, 128] {
+                    let variant = Variant::choose(HOPPER, dtype, width, dense).unwrap();
+                    assert_eq!(variant.width, width);
+                    assert_eq!(variant.name.starts_with("dense"), dense, "{variant:?}");
+                    assert!(variant.name.ends_with(&format!("d{width}")), "{variant:?}");
+                    assert!(variant.shared_bytes() <= 227 << 10, "{variant:?}");
+                    assert!(variant.tile.is_multiple_of(16), "{variant:?}");
+                }
+            }
+            assert_eq!(Variant::choose(HOPPER, DType::BF16, 96, dense), None);
+            assert_eq!(Variant::choose(HOPPER, DType::F32, 64, dense), None);
+            for other in [(8, 0), (8, 9), (10, 0), (12, 0)] {
+                assert_eq!(Variant::choose(other, DType::BF16, 128, dense), None);
+            }
+        }
+    }
+
+    #[test]
+    fn shared_memory_is_that_of_the_kernels_struct() {
+        // 32 KiB of queries, 2 × 3 tiles of 32 KiB, 4 × (512 + 16) of biases, 8 of rows, 18 barriers: 227 KiB.
+        let variant = Variant::choose(HOPPER, DType::BF16, 128, false).unwrap();
+        assert_eq!(variant.shared_bytes(), 227 << 10);
+        let variant = Variant::choose(HOPPER, DType::BF16, 64, true).unwrap();
+        assert_eq!(variant.shared_bytes(), (16 + 2 * 3 * 24 + 4) << 10);
+    }
+
+    #[test]
+    fn sizes_of_a_720p_clip_pass_32_bits() {
+        let sizes = Sizes::new(40 * 2, Blocks::of(75_600)).unwrap();
+        assert_eq!(sizes.rows(), 80 * 591);
+        assert_eq!((sizes.grid(132), sizes.pool_grid()), (132, 1184));
+        assert_eq!([1, 2, 4, 7].map(|level| sizes.pooled(level)), [75_600, 37_800, 9_450, 1_182]);
+        assert_eq!([2, 4, 7].map(|level| sizes.padded(level)), [37_800, 9_456, 1_184]);
+        assert_eq!([1, 7].map(|level| sizes.biases(level)), [75_648, 1_216]);
+        let long = Sizes::new(56, Blocks::of(299_520)).unwrap();
+        assert!(long.level_bytes(2, 128) > 1 << 31, "{}", long.level_bytes(2, 128));
+    }
+
+    #[test]
+    fn few_rows_take_few_blocks() {
+        assert_eq!(Sizes::new(1, Blocks::of(1)).unwrap().grid(132), 1);
+        assert_eq!(Sizes::new(2, Blocks::of(300)).unwrap().grid(132), 6);
+    }
+
+    #[test]
+    fn other_cuts_are_not_served() {
+        assert_eq!(Sizes::new(1, Blocks::new(256, 256, 64, 64).unwrap()), None);
+        assert_eq!(Sizes::new(1, Blocks::new(256, 256, 128, 32).unwrap()), None);
+        let most = KEY_BLOCK * MOST_COLUMNS;
+        assert!(Sizes::new(1, Blocks::new(1, most, 128, 64).unwrap()).is_some());
+        assert_eq!(Sizes::new(1, Blocks::new(1, most + 1, 128, 64).unwrap()), None);
+    }
+
+    #[test]
+    fn classes_have_every_level_once_and_falling_sizes() {
+        let mut levels: Vec<u8> = (0..LEVELS).map(level_of).collect();
+        levels.sort_unstable();
+        assert_eq!(levels, [1, 2, 3, 4, 5, 6, 7]);
+        assert!(ITEM_KEYS.is_sorted_by(|a, b| a >= b));
+        for class in 1..=4 {
+            assert_eq!(ITEM_KEYS[class], KEY_BLOCK / pool(level_of(class)));
+        }
+    }
+}
