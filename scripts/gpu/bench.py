@@ -1,7 +1,8 @@
-"""Checks the kernels, then times them. Usage: bench.py [parts|checks|dense|sparse ...], beside the built *.cubin."""
+"""Checks the kernels, then times them. Usage: bench.py [parts|checks|dense|sparse|flex|small ...], of the cubins in TESSERA_CUBINS."""
 
 import glob
 import math
+import os
 import sys
 
 import torch
@@ -9,7 +10,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import pyramid as p
 from driver import Module
-from variants import DENSE, PYRAMID
 
 
 def error(a, b):
@@ -51,7 +51,7 @@ def check(module, config, shape, levels=None, bias="count", seed=0, sharp=1.0):
 
 def checks(module, configs=None):
     bad, worst, count = [], 0.0, 0
-    for config in configs or DENSE + PYRAMID:
+    for config in configs or p.EVERY:
         for seed, shape in enumerate([(2, 128, 128), (1, 1, 1), (3, 130, 70), (2, 500, 1000), (1, 2304, 2311), (5, 257, 4099)]):
             heads, queries, keys = shape
             rows, columns = -(-queries // 128), -(-keys // 64)
@@ -125,22 +125,28 @@ def median_ms(call, repeats=15, warm=3):
 SHAPES = {128: (12, 32760), 64: (48, 45106)}
 
 
+def peers(q, k, v):
+    """torch's own attentions on the same operands."""
+    for name, backend in (("cuDNN", SDPBackend.CUDNN_ATTENTION), ("FlashAttention-2", SDPBackend.FLASH_ATTENTION)):
+        with sdpa_kernel([backend]):
+            call = lambda: torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None])
+            yield name, median_ms(call), call()[0]
+
+
 def dense(module, widths=(128, 64)):
     for width in widths:
         heads, tokens = SHAPES[width]
         work = 4 * heads * tokens**2 * width
         q, k, v = operands(heads, tokens, tokens, width)
-        with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]):
-            sdpa = lambda: torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None])
-            peer = median_ms(sdpa)
-            expected = sdpa()[0]
-        print(f"d={width} {heads}×{tokens}: cuDNN {peer:.3f} ms {work / peer / 1e9:.0f} TFLOP/s", flush=True)
-        for config in [c for c in DENSE if c.width == width and c.dtype == torch.bfloat16]:
+        print(f"dense, {heads} × {tokens} × {width}")
+        times = {}
+        for name, times[name], expected in peers(q, k, v):
+            print(f"  {name}: {times[name]:.3f} ms {work / times[name] / 1e9:.0f} TFLOP/s", flush=True)
+        for config in [c for c in p.EVERY if c.width == width and c.dtype == torch.bfloat16 and c.dense]:
             run = p.Attention(module, config, q, k, v)
             ms = median_ms(run)
-            print(f"  {config.name}: {ms:.3f} ms {work / ms / 1e9:.0f} TFLOP/s {peer / ms:.3f}× error to cuDNN {error(run.out, expected):.1e}", flush=True)
-        with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]):
-            print(f"  cuDNN again: {median_ms(sdpa):.3f} ms")
+            peer = times["FlashAttention-2" if config.portable else "cuDNN"]
+            print(f"  {config.name}: {ms:.3f} ms {work / ms / 1e9:.0f} TFLOP/s {peer / ms:.3f} × peer, difference {error(run.out, expected):.1e}", flush=True)
 
 
 MIXES = [
@@ -168,7 +174,7 @@ def sparse(module, widths=(128, 64)):
         levels = p.random_levels(heads, rows, columns, MIXES[7][1], MIXES[7][2])
         made = p.Lists(module, levels, heads)
         print(f"d={width}: pyramid of levels 2, 3, 4, 7 {median_ms(every):.3f} ms, lists {median_ms(made):.3f} ms")
-        for config in [c for c in PYRAMID if c.width == width and c.dtype == torch.bfloat16]:
+        for config in [c for c in p.EVERY if c.width == width and c.dtype == torch.bfloat16 and not c.dense]:
             print(f"{config.name}")
             for name, shares, floor in MIXES:
                 levels = p.random_levels(heads, rows, columns, shares, floor)
@@ -179,8 +185,45 @@ def sparse(module, widths=(128, 64)):
                 del run
 
 
+def flex(module):
+    """FlexAttention on binary maps of 64-key blocks, against ours on the same maps."""
+    from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+    compiled = torch.compile(flex_attention)
+    heads, tokens = SHAPES[128]
+    rows, columns = -(-tokens // 128), -(-tokens // 64)
+    work = 4 * heads * tokens**2 * 128
+    q, k, v = operands(heads, tokens, tokens, 128)
+    for share in (0.25, 0.1):
+        levels = p.random_levels(heads, rows, columns, {1: share})
+        items, counts, _ = p.lists(levels)
+        full = counts[:, 1].int().view(1, heads, rows)
+        indices = items.int().view(1, heads, rows, columns)
+        mask = BlockMask.from_kv_blocks(torch.zeros_like(full), torch.zeros_like(indices), full, indices, BLOCK_SIZE=(128, 64), seq_lengths=(tokens, tokens))
+        peer = median_ms(lambda: compiled(q[None], k[None], v[None], block_mask=mask))
+        out = compiled(q[None], k[None], v[None], block_mask=mask)[0]
+        run = p.Attention(module, p.Config(128, False), q, k, v, levels)
+        ms = median_ms(run)
+        density = p.exact_density(levels, tokens, tokens)
+        print(f"binary {share}: FlexAttention {peer:.3f} ms {density * work / peer / 1e9:.0f}, ours {ms:.3f} ms {density * work / ms / 1e9:.0f} effective TFLOP/s, {peer / ms:.2f} ×, difference {error(run.out, out):.1e}", flush=True)
+
+
+def small(module):
+    """A few launches of every kernel, for compute-sanitizer."""
+    good = True
+    for config in p.EVERY:
+        heads, queries, keys = 2, 200, 413
+        levels = None
+        if not config.dense:
+            g = torch.Generator(device="cuda").manual_seed(7)
+            levels = torch.randint(0, 8, (heads * 2, 7), generator=g, device="cuda").to(torch.uint8)
+        fine, text = check(module, config, (heads, queries, keys), levels)
+        good &= fine
+    print("small:", "good" if good else "BAD", flush=True)
+
+
 if __name__ == "__main__":
-    module = Module(sorted(glob.glob("*.cubin")))
+    module = Module(sorted(glob.glob(os.environ["TESSERA_CUBINS"] + "/*.cubin")))
     what = sys.argv[1:] or ["parts", "checks", "dense", "sparse"]
     print(torch.cuda.get_device_name(), torch.__version__, flush=True)
     for part in what:

@@ -36,34 +36,40 @@ class Args(ctypes.Structure):
 
 @dataclass
 class Config:
-    """A variant of the Hopper kernel, as its template arguments."""
+    """A kernel of hopper.cu or portable.cu."""
 
     width: int
-    tile: int
-    stages: int
     dense: bool
-    turns: bool = True
     dtype: torch.dtype = torch.bfloat16
+    portable: bool = False
 
     @property
     def name(self):
         kind = "dense" if self.dense else "pyramid"
-        short = {torch.bfloat16: "bf16", torch.float16: "f16"}[self.dtype]
-        return f"{kind}_{short}_d{self.width}_n{self.tile}_s{self.stages}_t{int(self.turns)}"
+        return f"{'portable_' if self.portable else ''}{kind}_{short(self.dtype)}_d{self.width}"
+
+    @property
+    def tile(self):
+        """Keys of a tile, as plan.rs says."""
+        return {128: 176, 64: 192}[self.width] if self.dense else 128
 
     @property
     def shared_bytes(self):
-        tiles = QUERY_BLOCK * self.width * 2 + 2 * self.stages * self.tile * self.width * 2
-        small = (self.stages + 1) * (self.tile * 4 + 16) + 8 + 8 * (6 + 4 * self.stages)
+        if self.portable:
+            return (QUERY_BLOCK + 2 * 64) * self.width * 2
+        stages = {(128, False): 3, (64, False): 4, (128, True): 2, (64, True): 3}[self.width, self.dense]
+        tiles = (QUERY_BLOCK + 2 * stages * self.tile) * self.width * 2
+        small = (stages + 1) * (self.tile * 4 + 16) + 8 + 8 * (6 + 4 * stages)
         return -(-(tiles + small) // 1024) * 1024
 
-    def instance(self):
-        element = {torch.bfloat16: "__nv_bfloat16", torch.float16: "__half"}[self.dtype]
-        flag = lambda x: str(x).lower()
-        return (
-            f"TESSERA_ATTENTION({self.name}, {element}, {self.width}, {self.tile}, {self.stages}, "
-            f"{flag(self.dense)}, {flag(self.turns)})"
-        )
+
+EVERY = [
+    Config(width, dense, dtype, portable)
+    for portable in (False, True)
+    for dtype in (torch.bfloat16, torch.float16)
+    for dense in (True, False)
+    for width in (128, 64)
+]
 
 
 def pool(x, run):
@@ -137,6 +143,17 @@ class PoolArgs(ctypes.Structure):
         ("to", ctypes.c_void_p * LEVELS * 2),
         ("valid", ctypes.c_void_p),
         ("keys", ctypes.c_int),
+        ("padded", ctypes.c_int * LEVELS),
+    ]
+
+
+class Operands(ctypes.Structure):
+    """What the portable kernel takes besides Args."""
+
+    _fields_ = [
+        ("q", ctypes.c_void_p),
+        ("k", ctypes.c_void_p * LEVELS),
+        ("v", ctypes.c_void_p * LEVELS),
         ("padded", ctypes.c_int * LEVELS),
     ]
 
@@ -226,20 +243,11 @@ class Attention:
         used = set() if levels is None else set(levels.unique().tolist())
         self.pyramid = Pyramid(module, k, v, used - {0, 1}, bias)
         self.pyramid()
-        buffer = ctypes.create_string_buffer(17 * 128 + 64)
-        self.keep = [k, v, levels, buffer]
-        at = -(-ctypes.addressof(buffer) // 64) * 64
-        tail_boxes(at, q, QUERY_BLOCK)
-        tail_boxes(at + 128, k, 8)
-        tail_boxes(at + 256, v, 8)
-        for index, (level, size) in enumerate(zip(CLASSES, SIZES)):
-            box = config.tile if levels is None and level == 1 else size
-            for offset, pooled in ((3, self.pyramid.k), (3 + LEVELS, self.pyramid.v)):
-                x = pooled[level - 1]
-                boxes(at + (offset + index) * 128, pooled[0] if x is None else x, box)
+        self.keep = [k, v, levels]
+        for level in range(1, LEVELS + 1):
             args.bias[level - 1] = self.pyramid.bias[level - 1].data_ptr()
             args.pooled[level - 1] = -(-keys // (1 << (level - 1)))
-        self.maps = (ctypes.c_ubyte * (17 * 128)).from_address(at)
+        self.first = self.operands() if config.portable else self.maps(k, v, levels)
         if levels is not None:
             self.lists = Lists(module, levels, heads)
             self.lists()
@@ -249,11 +257,35 @@ class Attention:
         args.masked, args.heads, args.queries, args.keys = 0, heads, queries, keys
         args.rows, args.columns = rows, columns
         args.scale = math.log2(math.e) / math.sqrt(width)
-        processors = torch.cuda.get_device_properties(0).multi_processor_count
-        self.grid = min(processors, heads * rows)
+        self.grid = heads * rows
+        if not config.portable:
+            self.grid = min(torch.cuda.get_device_properties(0).multi_processor_count, self.grid)
+
+    def operands(self):
+        operands = Operands()
+        operands.q = self.q.data_ptr()
+        for index in range(LEVELS):
+            for to, levels in ((operands.k, self.pyramid.k), (operands.v, self.pyramid.v)):
+                to[index] = 0 if levels[index] is None else levels[index].data_ptr()
+            operands.padded[index] = self.pyramid.args.padded[index]
+        return operands
+
+    def maps(self, k, v, levels):
+        buffer = ctypes.create_string_buffer(17 * 128 + 64)
+        self.keep.append(buffer)
+        at = -(-ctypes.addressof(buffer) // 64) * 64
+        tail_boxes(at, self.q, QUERY_BLOCK)
+        tail_boxes(at + 128, k, 8)
+        tail_boxes(at + 256, v, 8)
+        for index, (level, size) in enumerate(zip(CLASSES, SIZES)):
+            box = self.config.tile if levels is None and level == 1 else size
+            for offset, pooled in ((3, self.pyramid.k), (3 + LEVELS, self.pyramid.v)):
+                x = pooled[level - 1]
+                boxes(at + (offset + index) * 128, pooled[0] if x is None else x, box)
+        return (ctypes.c_ubyte * (17 * 128)).from_address(at)
 
     def __call__(self):
-        self.kernel(self.grid, 384, self.maps, self.args)
+        self.kernel(self.grid, 128 if self.config.portable else 384, self.first, self.args)
         return self.out, self.lse
 
 

@@ -1,5 +1,8 @@
 //! What kernels on NVIDIA GPUs share: the embedded fatbinaries, the device's limits, tensor maps.
-#![expect(unsafe_code, reason = "the driver is told addresses and shapes; each use says why they hold")]
+#![expect(
+    unsafe_code,
+    reason = "the driver is told addresses and shapes; each use says why they hold"
+)]
 
 use std::{
     collections::HashMap,
@@ -95,7 +98,7 @@ pub(crate) fn storage(storage: &Storage) -> Result<&CudaStorage> {
 }
 
 /// The address of a contiguous tensor's first element, for reading on `stream` until the second value is dropped.
-pub(crate) fn address<'a, T: CudaDType>(
+pub(crate) fn address<'a, T: CudaDType + 'static>(
     storage: &'a CudaStorage,
     layout: &Layout,
     stream: &'a CudaStream,

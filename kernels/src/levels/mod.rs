@@ -204,7 +204,10 @@ mod tests {
         assert!(map.with_floor(4).unwrap_err().to_string().contains("got 4"));
         let used = |map: &LevelMap| (0..5).filter(|&level| map.uses(level)).collect::<Vec<_>>();
         assert_eq!(used(&LevelMap::filled(2, (1, 1), blocks).unwrap()), [2]);
-        assert_eq!(used(&LevelMap::filled(0, (1, 1), blocks).unwrap().with_floor(3).unwrap()), [0, 3]);
+        assert_eq!(
+            used(&LevelMap::filled(0, (1, 1), blocks).unwrap().with_floor(3).unwrap()),
+            [0, 3]
+        );
     }
 
     #[test]

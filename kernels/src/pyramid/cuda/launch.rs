@@ -14,76 +14,16 @@ use candle_core::{
 };
 use half::{bf16, f16};
 
-use super::plan::{ITEM_KEYS, LEVELS, Sizes, THREADS, Variant, level_of};
+use super::{
+    args::{Args, BiasArgs, Maps, PoolArgs},
+    plan::{ITEM_KEYS, LEVELS, Sizes, THREADS, Variant, level_of},
+};
 use crate::{
     blocks::{Blocks, QUERY_BLOCK},
     cuda::{self, Boxes, Image, Limits, TensorMap},
     levels::{FULL, LevelMap},
     pyramid::{Attended, Bias, Options},
 };
-
-/// `Maps` of `hopper_tile.cuh`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Maps {
-    q: TensorMap,
-    k_tail: TensorMap,
-    v_tail: TensorMap,
-    k: [TensorMap; LEVELS],
-    v: [TensorMap; LEVELS],
-}
-
-/// `work::Args`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Args {
-    out: u64,
-    lse: u64,
-    items: u64,
-    counts: u64,
-    order: u64,
-    levels: u64,
-    bias: [u64; LEVELS],
-    counter: u64,
-    masked: i32,
-    heads: i32,
-    queries: i32,
-    keys: i32,
-    rows: i32,
-    columns: i32,
-    pooled: [i32; LEVELS],
-    scale: f32,
-}
-
-/// `PoolArgs` of `pool.cu`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct PoolArgs {
-    from: [u64; 2],
-    to: [[u64; LEVELS]; 2],
-    valid: u64,
-    keys: i32,
-    padded: [i32; LEVELS],
-}
-
-/// `BiasArgs` of `pool.cu`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct BiasArgs {
-    bias: [u64; LEVELS],
-    valid: u64,
-    keys: i32,
-    mode: i32,
-}
-
-// SAFETY: plain numbers in C's layout, as the kernels declare them.
-unsafe impl DeviceRepr for Maps {}
-// SAFETY: as above.
-unsafe impl DeviceRepr for Args {}
-// SAFETY: as above.
-unsafe impl DeviceRepr for PoolArgs {}
-// SAFETY: as above.
-unsafe impl DeviceRepr for BiasArgs {}
 
 /// A kernel's grid and its threads a block.
 fn config(grid: (u32, u32, u32), threads: u32, shared_bytes: usize) -> LaunchConfig {
@@ -161,7 +101,7 @@ impl Call<'_> {
     }
 
     /// Launches the attention kernel; `of_map` are items, counts, order and levels.
-    fn attend<T: CudaDType + DeviceRepr>(
+    fn attend<T: CudaDType + DeviceRepr + 'static>(
         &self,
         maps: &Maps,
         of_map: [u64; 4],
@@ -223,7 +163,12 @@ impl Call<'_> {
 }
 
 /// Whether a kernel serves these operands, and which.
-fn choose(q: &Tensor, blocks: Blocks, scale: f32, dense: bool) -> Result<Option<(Limits, Variant, Sizes)>> {
+fn choose(
+    q: &Tensor,
+    blocks: Blocks,
+    scale: f32,
+    dense: bool,
+) -> Result<Option<(Limits, Variant, Sizes)>> {
     let Device::Cuda(device) = q.device() else {
         return Ok(None);
     };
@@ -270,7 +215,7 @@ pub(crate) fn dense(
     }
 }
 
-fn whole<T: CudaDType + DeviceRepr>(
+fn whole<T: CudaDType + DeviceRepr + 'static>(
     (limits, variant, sizes): (Limits, Variant, Sizes),
     operands: [&Tensor; 3],
     scale: f32,
@@ -283,6 +228,7 @@ fn whole<T: CudaDType + DeviceRepr>(
     let bias = key_bias.map(|bias| padded_bias(bias, sizes)).transpose()?;
     let [q, k, v] = contiguous(operands)?;
     let stored = [&q, &k, &v].map(Tensor::storage_and_layout);
+    let stored_bias = bias.as_ref().map(Tensor::storage_and_layout);
     let mut held = Vec::new();
     let mut addresses = [0; 3];
     for ((storage, layout), address) in stored.iter().zip(&mut addresses) {
@@ -301,7 +247,6 @@ fn whole<T: CudaDType + DeviceRepr>(
         scale,
     };
     let mut biases = [0; LEVELS];
-    let stored_bias = bias.as_ref().map(Tensor::storage_and_layout);
     if let Some((storage, layout)) = &stored_bias {
         let (at, hold) = cuda::address::<f32>(cuda::storage(storage)?, layout, &stream)?;
         biases[0] = at;
@@ -311,7 +256,7 @@ fn whole<T: CudaDType + DeviceRepr>(
     call.attend::<T>(&maps, [0; 4], biases, bias.is_some(), (batch, heads))
 }
 
-fn sparse<T: CudaDType + DeviceRepr>(
+fn sparse<T: CudaDType + DeviceRepr + 'static>(
     (limits, variant, sizes): (Limits, Variant, Sizes),
     [q, k, v]: [&Tensor; 3],
     map: &LevelMap,
@@ -331,6 +276,8 @@ fn sparse<T: CudaDType + DeviceRepr>(
     let valid = options.valid.map(|valid| valid.to_device(q.device())?.contiguous()).transpose()?;
 
     let stored = [&q, &k, &v].map(Tensor::storage_and_layout);
+    let stored_levels = levels.storage_and_layout();
+    let stored_valid = valid.as_ref().map(Tensor::storage_and_layout);
     let mut held = Vec::new();
     let mut addresses = [0; 3];
     for ((storage, layout), address) in stored.iter().zip(&mut addresses) {
@@ -338,11 +285,9 @@ fn sparse<T: CudaDType + DeviceRepr>(
         *address = at;
         held.push(hold);
     }
-    let stored_levels = levels.storage_and_layout();
     let (levels_at, hold) =
         cuda::address::<u8>(cuda::storage(&stored_levels.0)?, stored_levels.1, &stream)?;
     held.push(hold);
-    let stored_valid = valid.as_ref().map(Tensor::storage_and_layout);
     let mut valid_at = 0;
     if let Some((storage, layout)) = &stored_valid {
         let (at, hold) = cuda::address::<u8>(cuda::storage(storage)?, layout, &stream)?;
@@ -454,7 +399,8 @@ fn contiguous([q, k, v]: [&Tensor; 3]) -> Result<[Tensor; 3]> {
 
 /// x `[B, H, S, D]` with zeros where `valid` `[S]` is 0.
 fn shown(x: &Tensor, valid: &Tensor) -> Result<Tensor> {
-    let valid = valid.to_device(x.device())?.reshape((1, 1, x.dim(2)?, 1))?.broadcast_as(x.shape())?;
+    let valid =
+        valid.to_device(x.device())?.reshape((1, 1, x.dim(2)?, 1))?.broadcast_as(x.shape())?;
     valid.where_cond(x, &x.zeros_like()?)
 }
 

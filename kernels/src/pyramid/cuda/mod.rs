@@ -2,6 +2,8 @@
 //! `launch` calls it.
 
 #[cfg(feature = "cuda")]
+mod args;
+#[cfg(feature = "cuda")]
 mod launch;
 mod plan;
 

@@ -37,7 +37,9 @@ fn check(case: Case, map: &LevelMap, options: &Options<'_>) {
     let [q, k, v] = on(&device, &half);
     let run = || home(&cuda::attention(&q, &k, &v, map, options).unwrap().expect("served"));
     let (fast, again) = (run(), run());
-    let bits = |x: &Tensor| x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let bits = |x: &Tensor| {
+        x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
     assert_eq!(bits(&fast.out), bits(&again.out));
     assert_eq!(bits(&fast.lse), bits(&again.lse));
     assert_eq!(seen(&fast.lse), seen(&plain.lse), "other rows are empty");
