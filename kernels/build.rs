@@ -3,12 +3,14 @@
 use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 /// What runs on every architecture of `PORTABLE`.
-const ANYWHERE: [&str; 2] = ["src/pyramid/cuda/lists.cu", "src/pyramid/cuda/pool.cu"];
+const ANYWHERE: [&str; 3] =
+    ["src/pyramid/cuda/lists.cu", "src/pyramid/cuda/pool.cu", "src/pyramid/cuda/portable.cu"];
 /// What uses instructions that Hopper alone has.
 const HOPPER: [&str; 1] = ["src/pyramid/cuda/hopper.cu"];
 /// Architectures that get machine code where the compiler knows them; the newest also as PTX, for what comes after.
 const PORTABLE: [u32; 6] = [80, 86, 89, 90, 100, 120];
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 8] = [
+    "src/cuda/mma.cuh",
     "src/cuda/ptx.cuh",
     "src/cuda/wgmma.cuh",
     "src/pyramid/cuda/hopper_load.cuh",

@@ -59,7 +59,9 @@ pub fn attention_with_lse(
         );
     }
     #[cfg(feature = "cuda")]
-    if let Some(attended) = crate::pyramid::cuda::dense(q, k, v, scale, key_bias)? {
+    if let Some(limits) = crate::cuda::limits(q.device())?
+        && let Some(attended) = crate::pyramid::cuda::dense(limits, q, k, v, scale, key_bias)?
+    {
         return Ok((attended.out, attended.lse));
     }
     match crate::cpu::level() {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use candle_core::{
-    CudaDevice, CudaStorage, Layout, Result, Storage, bail,
+    CudaDevice, CudaStorage, Device, Layout, Result, Storage, bail,
     cuda::{
         CudaDType, WrapErr,
         cudarc::{
@@ -30,6 +30,7 @@ pub(crate) enum Image {
     Hopper,
     Lists,
     Pool,
+    Portable,
 }
 
 impl Image {
@@ -38,6 +39,7 @@ impl Image {
             Self::Hopper => include_bytes!(concat!(env!("OUT_DIR"), "/hopper.fatbin")),
             Self::Lists => include_bytes!(concat!(env!("OUT_DIR"), "/lists.fatbin")),
             Self::Pool => include_bytes!(concat!(env!("OUT_DIR"), "/pool.fatbin")),
+            Self::Portable => include_bytes!(concat!(env!("OUT_DIR"), "/portable.fatbin")),
         }
     }
 }
@@ -75,18 +77,21 @@ pub(crate) struct Limits {
     pub(crate) multiprocessors: usize,
 }
 
-/// The limits of `device`.
-pub(crate) fn limits(device: &CudaDevice) -> Result<Limits> {
+/// The limits of a GPU; nothing for another device.
+pub(crate) fn limits(device: &Device) -> Result<Option<Limits>> {
     use sys::CUdevice_attribute_enum as Attribute;
+    let Device::Cuda(device) = device else {
+        return Ok(None);
+    };
     let stream = device.cuda_stream();
     let of = |attribute| stream.context().attribute(attribute).w();
-    Ok(Limits {
+    Ok(Some(Limits {
         capability: (
             of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
             of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         ),
         multiprocessors: of(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
-    })
+    }))
 }
 
 /// The GPU's side of a tensor's storage.

@@ -110,7 +110,9 @@ pub fn attention(
         bail!("{OP}: needs 1 ≤ D ≤ {}, got q {:?}", crate::attention::MAX_HEAD_WIDTH, q.dims());
     }
     #[cfg(feature = "cuda")]
-    if let Some(attended) = cuda::attention(q, k, v, map, options)? {
+    if let Some(limits) = crate::cuda::limits(q.device())?
+        && let Some(attended) = cuda::attention(limits, q, k, v, map, options)?
+    {
         return Ok(attended);
     }
     match (crate::cpu::level(), q.dtype()) {

@@ -17,6 +17,16 @@ pub(super) struct Maps {
     pub(super) v: [TensorMap; LEVELS],
 }
 
+/// `Operands` of `portable.cu`: levels by their number less one.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Operands {
+    pub(super) q: u64,
+    pub(super) k: [u64; LEVELS],
+    pub(super) v: [u64; LEVELS],
+    pub(super) padded: [i32; LEVELS],
+}
+
 /// `work::Args`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -62,6 +72,8 @@ pub(super) struct BiasArgs {
 
 // SAFETY: plain numbers in C's layout, as the kernels declare them.
 unsafe impl DeviceRepr for Maps {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Operands {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Args {}
 // SAFETY: as above.

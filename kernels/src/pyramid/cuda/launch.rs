@@ -1,9 +1,9 @@
-//! Calls of the Hopper kernels. Nothing waits for the GPU: pooled levels, lists, order and attention follow each other
+//! Calls of the kernels. Nothing waits for the GPU: pooled levels, lists, order and attention follow each other
 //! on the device's stream.
 #![expect(unsafe_code, reason = "kernels take addresses; each launch says why they hold")]
 
 use candle_core::{
-    CudaDevice, CudaStorage, DType, Device, Result, Storage, Tensor,
+    CudaDevice, CudaStorage, DType, Result, Storage, Tensor,
     cuda::{
         CudaDType, WrapErr,
         cudarc::driver::{
@@ -15,8 +15,8 @@ use candle_core::{
 use half::{bf16, f16};
 
 use super::{
-    args::{Args, BiasArgs, Maps, PoolArgs},
-    plan::{ITEM_KEYS, LEVELS, Sizes, THREADS, Variant, level_of},
+    args::{Args, BiasArgs, Maps, Operands, PoolArgs},
+    plan::{Design, ITEM_KEYS, LEVELS, Sizes, Variant, level_of},
 };
 use crate::{
     blocks::{Blocks, QUERY_BLOCK},
@@ -70,7 +70,7 @@ impl Call<'_> {
         }
     }
 
-    /// Maps of q and of the levels at these addresses, level 1 first; k and v stand in for levels not in use.
+    /// Maps of q and of the levels at these addresses; k and v stand in for level 1 and those not in use.
     fn maps(&self, levels: [[u64; LEVELS]; 2], dense: bool) -> Result<Maps> {
         let [q, k, v] = self.operands;
         let Blocks { queries, keys, .. } = self.sizes.blocks;
@@ -80,7 +80,6 @@ impl Call<'_> {
                 if dense && level == FULL { self.variant.tile } else { ITEM_KEYS[class] };
             match levels[usize::from(level - FULL)] {
                 0 => self.boxes(full, keys, box_rows).of_units(),
-                at if level == FULL => self.boxes(at, keys, box_rows).of_units(),
                 at => self.boxes(at, self.sizes.padded(level), box_rows).of_units(),
             }
         };
@@ -100,10 +99,22 @@ impl Call<'_> {
         })
     }
 
-    /// Launches the attention kernel; `of_map` are items, counts, order and levels.
+    /// The portable kernel's operands, the levels at these addresses.
+    fn portable_operands(&self, levels: [[u64; LEVELS]; 2]) -> Operands {
+        let [q, k, v] = self.operands;
+        let mut operands = Operands { q, k: levels[0], v: levels[1], padded: [0; LEVELS] };
+        (operands.k[0], operands.v[0]) = (k, v);
+        for (level, padded) in (FULL..).zip(&mut operands.padded) {
+            *padded = self.sizes.padded(level) as i32;
+        }
+        operands
+    }
+
+    /// Launches the attention kernel on the levels at these addresses; `of_map` are items, counts, order and levels of the
+    /// map, all 0 where every key is seen.
     fn attend<T: CudaDType + DeviceRepr + 'static>(
         &self,
-        maps: &Maps,
+        of_levels: [[u64; LEVELS]; 2],
         of_map: [u64; 4],
         bias: [u64; LEVELS],
         masked: bool,
@@ -136,15 +147,31 @@ impl Call<'_> {
             pooled,
             scale: self.scale * std::f32::consts::LOG2_E,
         };
-        let function = cuda::function(self.device, Image::Hopper, self.variant.name)?;
+        let image = match self.variant.design {
+            Design::Hopper { .. } => Image::Hopper,
+            Design::Portable => Image::Portable,
+        };
+        let function = cuda::function(self.device, image, self.variant.name)?;
         let shared_bytes = self.variant.shared_bytes();
         cuda::allow_shared(&function, shared_bytes)?;
-        let grid = (self.sizes.grid(self.limits.multiprocessors), 1, 1);
+        let grid = self.sizes.grid(self.variant.design, self.limits.multiprocessors);
+        let config = config((grid, 1, 1), self.variant.threads(), shared_bytes);
         let mut launch = self.stream.launch_builder(&function);
-        launch.arg(maps).arg(&args);
-        // SAFETY: the maps and addresses are of tensors of the sizes told, which live on the stream until the kernel is
-        // done; it writes every element of `out` and `lse`, and nothing else.
-        unsafe { launch.launch(config(grid, THREADS, shared_bytes)) }.w()?;
+        let (maps, operands);
+        match self.variant.design {
+            Design::Hopper { .. } => {
+                maps = self.maps(of_levels, of_map == [0; 4])?;
+                launch.arg(&maps);
+            }
+            Design::Portable => {
+                operands = self.portable_operands(of_levels);
+                launch.arg(&operands);
+            }
+        }
+        launch.arg(&args);
+        // SAFETY: the addresses are of tensors of the sizes told, which live on the stream until the kernel is done; it
+        // writes every element of `out` and `lse`, and nothing else.
+        unsafe { launch.launch(config) }.w()?;
         let tensor = |storage: CudaStorage, shape: &[usize]| {
             Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
         };
@@ -162,33 +189,33 @@ impl Call<'_> {
     }
 }
 
-/// Whether a kernel serves these operands, and which.
+type Chosen = (Limits, Variant, Sizes);
+
+/// The kernel that serves these operands on a device of these limits.
 fn choose(
+    limits: Limits,
     q: &Tensor,
     blocks: Blocks,
     scale: f32,
     dense: bool,
-) -> Result<Option<(Limits, Variant, Sizes)>> {
-    let Device::Cuda(device) = q.device() else {
-        return Ok(None);
-    };
+) -> Result<Option<Chosen>> {
     let (batch, heads, _, width) = q.dims4()?;
-    let limits = cuda::limits(device)?;
     let variant = Variant::choose(limits.capability, q.dtype(), width, dense);
     // The running maximum is taken before the scale.
     let sizes = Sizes::new(batch * heads, blocks).filter(|_| scale > 0.0);
     Ok(variant.zip(sizes).map(|(variant, sizes)| (limits, variant, sizes)))
 }
 
-/// [`crate::pyramid::attention`] on a GPU; nothing where no kernel serves the call.
+/// [`crate::pyramid::attention`] on a GPU of these limits; nothing where no kernel serves the call.
 pub(crate) fn attention(
+    limits: Limits,
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
     map: &LevelMap,
     options: &Options<'_>,
 ) -> Result<Option<Attended>> {
-    let Some(chosen) = choose(q, map.blocks(), options.scale, false)? else {
+    let Some(chosen) = choose(limits, q, map.blocks(), options.scale, false)? else {
         return Ok(None);
     };
     match q.dtype() {
@@ -197,8 +224,9 @@ pub(crate) fn attention(
     }
 }
 
-/// [`crate::attention::attention_with_lse`] on a GPU; nothing where no kernel serves the call.
+/// [`crate::attention::attention_with_lse`] on a GPU of these limits; nothing where no kernel serves the call.
 pub(crate) fn dense(
+    limits: Limits,
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
@@ -206,7 +234,7 @@ pub(crate) fn dense(
     key_bias: Option<&Tensor>,
 ) -> Result<Option<Attended>> {
     let blocks = Blocks { queries: q.dim(2)?, keys: k.dim(2)?, ..Blocks::of(1) };
-    let Some(chosen) = choose(q, blocks, scale, true)? else {
+    let Some(chosen) = choose(limits, q, blocks, scale, true)? else {
         return Ok(None);
     };
     match q.dtype() {
@@ -216,7 +244,7 @@ pub(crate) fn dense(
 }
 
 fn whole<T: CudaDType + DeviceRepr + 'static>(
-    (limits, variant, sizes): (Limits, Variant, Sizes),
+    (limits, variant, sizes): Chosen,
     operands: [&Tensor; 3],
     scale: f32,
     key_bias: Option<&Tensor>,
@@ -252,12 +280,11 @@ fn whole<T: CudaDType + DeviceRepr + 'static>(
         biases[0] = at;
         held.push(hold);
     }
-    let maps = call.maps([[0; LEVELS]; 2], true)?;
-    call.attend::<T>(&maps, [0; 4], biases, bias.is_some(), (batch, heads))
+    call.attend::<T>([[0; LEVELS]; 2], [0; 4], biases, bias.is_some(), (batch, heads))
 }
 
 fn sparse<T: CudaDType + DeviceRepr + 'static>(
-    (limits, variant, sizes): (Limits, Variant, Sizes),
+    (limits, variant, sizes): Chosen,
     [q, k, v]: [&Tensor; 3],
     map: &LevelMap,
     options: &Options<'_>,
@@ -384,13 +411,8 @@ fn sparse<T: CudaDType + DeviceRepr + 'static>(
         unsafe { launch.launch(config((sizes.heads as u32, 1, 1), 256, 0)) }.w()?;
     }
 
-    let mut level_addresses = pool_args.to;
-    for (full, levels) in addresses[1..].iter().zip(&mut level_addresses) {
-        levels[0] = *full;
-    }
-    let maps = call.maps(level_addresses, false)?;
     let of_map = [at[0], at[1], at[2], levels_at];
-    call.attend::<T>(&maps, of_map, bias_args.bias, valid.is_some(), (batch, heads))
+    call.attend::<T>(pool_args.to, of_map, bias_args.bias, valid.is_some(), (batch, heads))
 }
 
 fn contiguous([q, k, v]: [&Tensor; 3]) -> Result<[Tensor; 3]> {

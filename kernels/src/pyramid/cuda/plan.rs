@@ -13,8 +13,6 @@ pub(super) const UNIT: usize = 8;
 pub(super) const LEVELS: usize = 7;
 /// Pooled keys of an item, by class of items as `work.cuh` orders them.
 pub(super) const ITEM_KEYS: [usize; LEVELS] = [64, 64, 32, 16, 8, 8, 8];
-/// Threads of a block of the Hopper kernel.
-pub(super) const THREADS: u32 = 384;
 /// Items are named by 16 bits.
 const MOST_COLUMNS: usize = 1 << 16;
 
@@ -23,7 +21,16 @@ pub(super) fn level_of(class: usize) -> u8 {
     if class == 0 { 7 } else { class as u8 }
 }
 
-/// One of the kernels in `hopper.cu`.
+/// What a kernel is built from, and so how it is launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Design {
+    /// `hopper.cu`: persistent blocks, this many tiles of K and of V in shared memory.
+    Hopper { stages: usize },
+    /// `portable.cu`: a block a row, one tile of K and one of V.
+    Portable,
+}
+
+/// One of the attention kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Variant {
     pub(super) name: &'static str,
@@ -31,8 +38,7 @@ pub(super) struct Variant {
     pub(super) width: usize,
     /// Pooled keys of a tile.
     pub(super) tile: usize,
-    /// Tiles of K, and as many of V, in shared memory.
-    stages: usize,
+    pub(super) design: Design,
 }
 
 impl Variant {
@@ -44,9 +50,16 @@ impl Variant {
         dense: bool,
     ) -> Option<Self> {
         // sm_90a's machine code runs on no other architecture.
-        if capability != (9, 0) {
-            return None;
+        if capability == (9, 0) {
+            Self::hopper(dtype, width, dense)
+        } else if capability >= (8, 0) {
+            Self::portable(dtype, width, dense)
+        } else {
+            None
         }
+    }
+
+    fn hopper(dtype: DType, width: usize, dense: bool) -> Option<Self> {
         let (name, tile, stages) = match (dense, dtype, width) {
             (false, DType::BF16, 64) => ("pyramid_bf16_d64", 128, 4),
             (false, DType::BF16, 128) => ("pyramid_bf16_d128", 128, 3),
@@ -58,16 +71,44 @@ impl Variant {
             (true, DType::F16, 128) => ("dense_f16_d128", 176, 2),
             _ => return None,
         };
-        Some(Self { name, width, tile, stages })
+        Some(Self { name, width, tile, design: Design::Hopper { stages } })
     }
 
-    /// Bytes of shared memory of a block: `Shared` of `hopper_tile.cuh`.
+    fn portable(dtype: DType, width: usize, dense: bool) -> Option<Self> {
+        let name = match (dense, dtype, width) {
+            (false, DType::BF16, 64) => "portable_pyramid_bf16_d64",
+            (false, DType::BF16, 128) => "portable_pyramid_bf16_d128",
+            (false, DType::F16, 64) => "portable_pyramid_f16_d64",
+            (false, DType::F16, 128) => "portable_pyramid_f16_d128",
+            (true, DType::BF16, 64) => "portable_dense_bf16_d64",
+            (true, DType::BF16, 128) => "portable_dense_bf16_d128",
+            (true, DType::F16, 64) => "portable_dense_f16_d64",
+            (true, DType::F16, 128) => "portable_dense_f16_d128",
+            _ => return None,
+        };
+        Some(Self { name, width, tile: 64, design: Design::Portable })
+    }
+
+    /// Threads of a block.
+    pub(super) fn threads(&self) -> u32 {
+        match self.design {
+            Design::Hopper { .. } => 384,
+            Design::Portable => 128,
+        }
+    }
+
+    /// Bytes of shared memory of a block: `Shared` of `hopper_tile.cuh` or `portable.cu`.
     pub(super) fn shared_bytes(&self) -> usize {
         let row = self.width * 2;
-        let tiles = (QUERY_BLOCK + 2 * self.stages * self.tile) * row;
-        // Biases, one more than stages; two row numbers; barriers.
-        let small = (self.stages + 1) * (self.tile * 4 + 16) + 2 * 4 + (6 + 4 * self.stages) * 8;
-        (tiles + small).next_multiple_of(1024)
+        match self.design {
+            Design::Hopper { stages } => {
+                let tiles = (QUERY_BLOCK + 2 * stages * self.tile) * row;
+                // Biases, one more than stages; two row numbers; barriers.
+                let small = (stages + 1) * (self.tile * 4 + 16) + 2 * 4 + (6 + 4 * stages) * 8;
+                (tiles + small).next_multiple_of(1024)
+            }
+            Design::Portable => (QUERY_BLOCK + 2 * self.tile) * row,
+        }
     }
 }
 
@@ -94,9 +135,12 @@ impl Sizes {
         self.heads * self.blocks.rows()
     }
 
-    /// Blocks of a persistent launch.
-    pub(super) fn grid(&self, multiprocessors: usize) -> u32 {
-        self.rows().min(multiprocessors) as u32
+    /// Blocks of an attention kernel.
+    pub(super) fn grid(&self, design: Design, multiprocessors: usize) -> u32 {
+        match design {
+            Design::Hopper { .. } => self.rows().min(multiprocessors) as u32,
+            Design::Portable => self.rows() as u32,
+        }
     }
 
     /// Keys of a level.
@@ -131,25 +175,34 @@ mod tests {
 
     const HOPPER: (i32, i32) = (9, 0);
 
+    const PERSISTENT: Design = Design::Hopper { stages: 2 };
+
     #[test]
-    fn only_hopper_and_known_widths_are_served() {
-        for dense in [false, true] {
-            for dtype in [DType::BF16, DType::F16] {
-                for width in [64, 128] {
-                    let variant = Variant::choose(HOPPER, dtype, width, dense).unwrap();
-                    assert_eq!(variant.width, width);
-                    assert_eq!(variant.name.starts_with("dense"), dense, "{variant:?}");
-                    assert!(variant.name.ends_with(&format!("d{width}")), "{variant:?}");
-                    assert!(variant.shared_bytes() <= 227 << 10, "{variant:?}");
-                    assert!(variant.tile.is_multiple_of(16), "{variant:?}");
+    fn known_widths_are_served_from_ampere_on() {
+        // Shared memory that a block may have: sm_80, sm_86, sm_89, sm_90, sm_100, sm_120.
+        let devices = [(8, 0, 163), (8, 6, 99), (8, 9, 99), (9, 0, 227), (10, 0, 227), (12, 0, 99)];
+        for (major, minor, kibibytes) in devices {
+            for dense in [false, true] {
+                let choose = |dtype, width| Variant::choose((major, minor), dtype, width, dense);
+                for dtype in [DType::BF16, DType::F16] {
+                    for width in [64, 128] {
+                        let variant = choose(dtype, width).unwrap();
+                        assert_eq!(variant.width, width);
+                        assert_eq!(variant.name.contains("dense"), dense, "{variant:?}");
+                        assert_eq!(variant.name.contains("bf16"), dtype == DType::BF16);
+                        assert!(variant.name.ends_with(&format!("d{width}")), "{variant:?}");
+                        assert!(variant.shared_bytes() <= kibibytes << 10, "{variant:?}");
+                        assert!(variant.tile.is_multiple_of(16), "{variant:?}");
+                        let hopper = matches!(variant.design, Design::Hopper { .. });
+                        assert_eq!(hopper, (major, minor) == HOPPER);
+                        assert_eq!(variant.name.starts_with("portable"), !hopper);
+                    }
                 }
-            }
-            assert_eq!(Variant::choose(HOPPER, DType::BF16, 96, dense), None);
-            assert_eq!(Variant::choose(HOPPER, DType::F32, 64, dense), None);
-            for other in [(8, 0), (8, 9), (10, 0), (12, 0)] {
-                assert_eq!(Variant::choose(other, DType::BF16, 128, dense), None);
+                assert_eq!(choose(DType::BF16, 96), None);
+                assert_eq!(choose(DType::F32, 64), None);
             }
         }
+        assert_eq!(Variant::choose((7, 5), DType::F16, 64, true), None);
     }
 
     #[test]
@@ -165,7 +218,8 @@ mod tests {
     fn sizes_of_a_720p_clip_pass_32_bits() {
         let sizes = Sizes::new(40 * 2, Blocks::of(75_600)).unwrap();
         assert_eq!(sizes.rows(), 80 * 591);
-        assert_eq!((sizes.grid(132), sizes.pool_grid()), (132, 1184));
+        assert_eq!((sizes.grid(PERSISTENT, 132), sizes.pool_grid()), (132, 1184));
+        assert_eq!(sizes.grid(Design::Portable, 132), 80 * 591);
         assert_eq!([1, 2, 4, 7].map(|level| sizes.pooled(level)), [75_600, 37_800, 9_450, 1_182]);
         assert_eq!([2, 4, 7].map(|level| sizes.padded(level)), [37_800, 9_456, 1_184]);
         assert_eq!([1, 7].map(|level| sizes.biases(level)), [75_648, 1_216]);
@@ -175,8 +229,8 @@ mod tests {
 
     #[test]
     fn few_rows_take_few_blocks() {
-        assert_eq!(Sizes::new(1, Blocks::of(1)).unwrap().grid(132), 1);
-        assert_eq!(Sizes::new(2, Blocks::of(300)).unwrap().grid(132), 6);
+        assert_eq!(Sizes::new(1, Blocks::of(1)).unwrap().grid(PERSISTENT, 132), 1);
+        assert_eq!(Sizes::new(2, Blocks::of(300)).unwrap().grid(PERSISTENT, 132), 6);
     }
 
     #[test]

@@ -52,42 +52,54 @@ __device__ __forceinline__ uint32_t chunk_address(const typename C::T* tile, int
   return mma::shared_address(tile) + (row * C::Chunks + (chunk ^ (row & 7))) * 16;
 }
 
-// A tile of K or V, row by row; what no item has becomes zeros. `unit` of lane u is the tile's unit u.
+// Rows of a tile that follow each other in memory, `real` of them; the others become zeros.
+template <class C, int Rows>
+__device__ __forceinline__ void load_rows(typename C::T* to, const typename C::T* from, int real) {
+  const int first = threadIdx.x / C::Chunks, chunk = threadIdx.x % C::Chunks;
+  from += first * C::D + chunk * 8;
+  // A pass is a multiple of eight rows, so that the swizzle of a thread's chunk does not change.
+  uint32_t address = chunk_address<C>(to, first, chunk);
+#pragma unroll
+  for (int row = 0; row < Rows; row += C::RowsAtOnce) {
+    const bool is_real = first + row < real;
+    mma::copy_chunk(address + row * C::D * 2, is_real ? from + row * C::D : from - first * C::D - chunk * 8, is_real);
+  }
+}
+
+// A tile of K or V; what no item has becomes zeros. Lane u knows the tile's unit u.
 template <class C>
 __device__ __forceinline__ void load_tile(typename C::T* to, const void* const (&levels)[work::kLevels],
                                           const Operands& operands, const Args& args, const Unit& unit, int tile,
                                           int head) {
+  using T = typename C::T;
+  const auto at = [&](int level, int key) {
+    const int64_t in_head = level == 1 ? args.keys : operands.padded[level - 1];
+    return static_cast<const T*>(levels[level - 1]) + (head * in_head + key) * C::D;
+  };
+  if constexpr (C::Dense) {
+    load_rows<C, kTile>(to, at(1, tile * kTile), args.keys - tile * kTile);
+    return;
+  }
+  // Of the whole tile where it is one item, else of each unit.
+  const bool whole = __shfl_sync(~0u, unit.item_class, 0) == 0 || __shfl_sync(~0u, unit.item_class, 0) == 1;
+  const bool none = unit.item_class < 0;
+  const int level = none ? 1 : work::level_of(unit.item_class);
+  const int key = whole ? unit.first : unit.first + unit.within * work::kUnit;
+  const T* const from = at(level, none ? 0 : key);
+  const int real = none ? 0 : (level == 1 ? args.keys : operands.padded[level - 1]) - key;
+  if (whole) {
+    load_rows<C, kTile>(to, reinterpret_cast<const T*>(__shfl_sync(~0u, reinterpret_cast<uint64_t>(from), 0)),
+                        __shfl_sync(~0u, real, 0));
+    return;
+  }
   const int chunk = threadIdx.x % C::Chunks;
 #pragma unroll
   for (int pass = 0; pass < kTile / C::RowsAtOnce; ++pass) {
-    const int row = pass * C::RowsAtOnce + threadIdx.x / C::Chunks;
-    int level = 1, key = tile * kTile + row, keys = args.keys;
-    if constexpr (!C::Dense) {
-      const int from = row / work::kUnit;
-      const int item_class = __shfl_sync(~0u, unit.item_class, from);
-      key = __shfl_sync(~0u, unit.first, from) + (__shfl_sync(~0u, unit.within, from)) * work::kUnit + row % work::kUnit;
-      level = item_class < 0 ? 1 : work::level_of(item_class);
-      keys = item_class < 0 ? 0 : level == 1 ? args.keys : operands.padded[level - 1];
-    }
-    const bool real = key < keys;
-    const int64_t in_head = level == 1 ? args.keys : operands.padded[level - 1];
-    const auto* from = static_cast<const typename C::T*>(levels[level - 1]);
-    if (real) from += (head * in_head + key) * C::D + chunk * 8;
-    mma::copy_chunk(chunk_address<C>(to, row, chunk), from, real);
-  }
-}
-
-template <class C>
-__device__ __forceinline__ void load_queries(typename C::T* to, const Operands& operands, const Args& args, int first,
-                                             int head) {
-  const int chunk = threadIdx.x % C::Chunks;
-#pragma unroll
-  for (int pass = 0; pass < work::kQueryBlock / C::RowsAtOnce; ++pass) {
-    const int row = pass * C::RowsAtOnce + threadIdx.x / C::Chunks;
-    const bool real = first + row < args.queries;
-    const auto* from = static_cast<const typename C::T*>(operands.q);
-    if (real) from += (static_cast<int64_t>(head) * args.queries + first + row) * C::D + chunk * 8;
-    mma::copy_chunk(chunk_address<C>(to, row, chunk), from, real);
+    const int row = pass * C::RowsAtOnce + threadIdx.x / C::Chunks, of = row / work::kUnit, within = row % work::kUnit;
+    const T* unit_from = reinterpret_cast<const T*>(__shfl_sync(~0u, reinterpret_cast<uint64_t>(from), of));
+    const bool is_real = within < __shfl_sync(~0u, real, of);
+    if (is_real) unit_from += within * C::D + chunk * 8;
+    mma::copy_chunk(chunk_address<C>(to, row, chunk), unit_from, is_real);
   }
 }
 
@@ -111,10 +123,25 @@ __device__ __forceinline__ float2 tile_biases(const Args& args, const uint8_t* l
   return bias;
 }
 
+// The address of a lane's row, and the bits that its chunks are exchanged by: chunk 2·step + `odd` is at
+// row + ((2·step ^ bits) · 16).
+struct LaneRow {
+  uint32_t row;
+  uint32_t bits;
+
+  template <class C>
+  static __device__ __forceinline__ LaneRow of(const typename C::T* tile, int row, int odd) {
+    return {mma::shared_address(tile) + row * C::Chunks * 16, static_cast<uint32_t>(row & 7) ^ odd};
+  }
+  __device__ __forceinline__ uint32_t at(int step) const { return row + ((step * 2) ^ bits) * 16; }
+};
+
 // S = Q·Kᵀ of a warp's queries and a tile.
 template <class C>
 __device__ __forceinline__ void multiply_scores(float (&s)[kHalves][kTile / 2], const Shared<C>& shared) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const LaneRow of_q = LaneRow::of<C>(shared.q, warp * 32 + lane % 16, lane / 16);
+  const LaneRow of_k = LaneRow::of<C>(shared.k, lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
 #pragma unroll
@@ -124,13 +151,11 @@ __device__ __forceinline__ void multiply_scores(float (&s)[kHalves][kTile / 2], 
   for (int step = 0; step < C::D / 16; ++step) {
     uint32_t q[kHalves][4];
 #pragma unroll
-    for (int half = 0; half < kHalves; ++half) {
-      mma::load_four(q[half], chunk_address<C>(shared.q, warp * 32 + half * 16 + lane % 16, step * 2 + lane / 16));
-    }
+    for (int half = 0; half < kHalves; ++half) mma::load_four(q[half], of_q.at(step) + half * 16 * C::D * 2);
 #pragma unroll
     for (int pair = 0; pair < kTile / 16; ++pair) {
       uint32_t k[4];
-      mma::load_four(k, chunk_address<C>(shared.k, pair * 16 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+      mma::load_four(k, of_k.at(step) + pair * 16 * C::D * 2);
 #pragma unroll
       for (int half = 0; half < kHalves; ++half) {
         mma::multiply<typename C::T>(&s[half][pair * 8], q[half], k[0], k[1]);
@@ -145,6 +170,7 @@ template <class C>
 __device__ __forceinline__ void multiply_values(float (&o)[kHalves][C::D / 2], const float (&s)[kHalves][kTile / 2],
                                                 const Shared<C>& shared) {
   const int lane = threadIdx.x % 32;
+  const LaneRow of_v = LaneRow::of<C>(shared.v, lane % 16, lane / 16);
 #pragma unroll
   for (int step = 0; step < kTile / 16; ++step) {
     uint32_t p[kHalves][4];
@@ -158,7 +184,7 @@ __device__ __forceinline__ void multiply_values(float (&o)[kHalves][C::D / 2], c
 #pragma unroll
     for (int pair = 0; pair < C::D / 16; ++pair) {
       uint32_t v[4];
-      mma::load_four_transposed(v, chunk_address<C>(shared.v, step * 16 + lane % 16, pair * 2 + lane / 16));
+      mma::load_four_transposed(v, of_v.at(pair) + step * 16 * C::D * 2);
 #pragma unroll
       for (int half = 0; half < kHalves; ++half) {
         mma::multiply<typename C::T>(&o[half][pair * 8], p[half], v[0], v[1]);
@@ -196,7 +222,9 @@ __device__ __forceinline__ void attend(const Operands& operands, const Args& arg
   work::Softmax softmax[kHalves];
   Unit unit = find(0);
   if (tiles > 0) {
-    load_queries<C>(shared.q, operands, args, first, head);
+    const int64_t query = static_cast<int64_t>(head) * args.queries + first;
+    load_rows<C, work::kQueryBlock>(shared.q, static_cast<const typename C::T*>(operands.q) + query * C::D,
+                                    args.queries - first);
     load_tile<C>(shared.k, operands.k, operands, args, unit, 0, head);
     mma::commit_copies();
   }

@@ -7,6 +7,7 @@ use crate::{
     attention,
     blocks::Blocks,
     cpu::{Level, with_level},
+    cuda::{Limits, limits},
     levels::LevelMap,
     pyramid::{self, Attended, Bias, Options, cuda},
     testing::{close, close_bf16, random},
@@ -14,6 +15,12 @@ use crate::{
 
 fn gpu() -> Device {
     Device::new_cuda(0).unwrap()
+}
+
+/// The device's own limits, and those of sm_80: the portable kernel runs on every later device too.
+fn designs() -> [Limits; 2] {
+    let own = limits(&gpu()).unwrap().unwrap();
+    [own, Limits { capability: (8, 0), ..own }]
 }
 
 fn on(device: &Device, operands: &[Tensor; 3]) -> [Tensor; 3] {
@@ -35,16 +42,19 @@ fn check(case: Case, map: &LevelMap, options: &Options<'_>) {
     };
     let (exact, plain) = (reference(&operands), reference(&half));
     let [q, k, v] = on(&device, &half);
-    let run = || home(&cuda::attention(&q, &k, &v, map, options).unwrap().expect("served"));
-    let (fast, again) = (run(), run());
     let bits = |x: &Tensor| {
         x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
-    assert_eq!(bits(&fast.out), bits(&again.out));
-    assert_eq!(bits(&fast.lse), bits(&again.lse));
-    assert_eq!(seen(&fast.lse), seen(&plain.lse), "other rows are empty");
-    close(&finite(&fast.lse), &finite(&plain.lse), 1e-4, Level::Reference);
-    close_bf16(&fast.out, &plain.out, &exact.out, Level::Reference);
+    for limits in designs() {
+        let run =
+            || home(&cuda::attention(limits, &q, &k, &v, map, options).unwrap().expect("served"));
+        let (fast, again) = (run(), run());
+        assert_eq!(bits(&fast.out), bits(&again.out));
+        assert_eq!(bits(&fast.lse), bits(&again.lse));
+        assert_eq!(seen(&fast.lse), seen(&plain.lse), "other rows are empty");
+        close(&finite(&fast.lse), &finite(&plain.lse), 1e-4, Level::Reference);
+        close_bf16(&fast.out, &plain.out, &exact.out, Level::Reference);
+    }
 }
 
 #[test]
@@ -52,17 +62,17 @@ fn check(case: Case, map: &LevelMap, options: &Options<'_>) {
 fn any_map_equals_the_reference() {
     for width in [64, 128] {
         for (seed, (queries, keys)) in
-            (0..).zip([(128, 128), (1, 1), (130, 70), (500, 1000), (1000, 4099), (257, 2311)])
+            (0..).zip([(128, 128), (1, 1), (130, 70), (257, 700), (300, 1000)])
         {
             let blocks = Blocks::new(queries, keys, 128, 64).unwrap();
-            let case = Case { heads: (2, 3), blocks, width, seed };
+            let case = Case { heads: (2, 1), blocks, width, seed };
             let valid = case.valid();
             for bias in Bias::ALL {
                 let options = Options { bias, ..case.options() };
                 check(case, &case.map(), &options);
                 check(case, &case.map(), &Options { valid: Some(&valid), ..options });
             }
-            for level in 0..=7 {
+            for level in 0..=7_u8 {
                 let map = LevelMap::filled(level, case.heads, blocks).unwrap();
                 check(case, &map, &case.options());
                 check(case, &case.map().with_floor(level).unwrap(), &case.options());
@@ -90,10 +100,13 @@ fn hidden_keys_may_hold_anything() {
     let map = case.map();
     let run = |k: &Tensor, v: &Tensor| {
         let [q, k, v] = on(&gpu(), &[q.clone(), k.clone(), v.clone()]);
-        home(&cuda::attention(&q, &k, &v, &map, &options).unwrap().expect("served"))
+        designs().map(|limits| {
+            home(&cuda::attention(limits, &q, &k, &v, &map, &options).unwrap().expect("served"))
+        })
     };
-    let (clean, poisoned) = (run(&k, &v), run(&poison(&k), &poison(&v)));
-    close(&poisoned.out, &clean.out, 0.0, Level::Reference);
+    for (clean, poisoned) in run(&k, &v).iter().zip(run(&poison(&k), &poison(&v))) {
+        close(&poisoned.out, &clean.out, 0.0, Level::Reference);
+    }
 }
 
 #[test]
@@ -118,10 +131,12 @@ fn dense_attention_takes_biases_of_keys() {
             let (exact, plain) = (reference(&operands), reference(&half));
             let [q, k, v] = on(&device, &half);
             let bias = bias.map(|bias| bias.to_device(&device).unwrap());
-            let fast = cuda::dense(&q, &k, &v, scale, bias.as_ref()).unwrap().expect("served");
-            let fast = home(&fast);
-            close(&fast.lse, &plain.1, 1e-4, Level::Reference);
-            close_bf16(&fast.out, &plain.0, &exact.0, Level::Reference);
+            for limits in designs() {
+                let fast = cuda::dense(limits, &q, &k, &v, scale, bias.as_ref()).unwrap();
+                let fast = home(&fast.expect("served"));
+                close(&fast.lse, &plain.1, 1e-4, Level::Reference);
+                close_bf16(&fast.out, &plain.0, &exact.0, Level::Reference);
+            }
         }
     }
 }
