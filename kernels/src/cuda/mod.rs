@@ -51,14 +51,13 @@ static LOADED: LazyLock<Mutex<Loaded>> = LazyLock::new(Mutex::default);
 /// A kernel of a fatbinary, which is loaded once per device.
 pub(crate) fn function(device: &CudaDevice, image: Image, name: &str) -> Result<CudaFunction> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    let module = match loaded.get(&(device.id(), image)) {
-        Some(module) => module.clone(),
-        None => {
-            let binary = Ptx::from_binary(image.bytes().to_vec());
-            let module = device.cuda_stream().context().load_module(binary).w()?;
-            loaded.insert((device.id(), image), module.clone());
-            module
-        }
+    let module = if let Some(module) = loaded.get(&(device.id(), image)) {
+        module.clone()
+    } else {
+        let binary = Ptx::from_binary(image.bytes().to_vec());
+        let module = device.cuda_stream().context().load_module(binary).w()?;
+        loaded.insert((device.id(), image), module.clone());
+        module
     };
     module.load_function(name).w()
 }

@@ -4,6 +4,8 @@
 #[cfg(feature = "cuda")]
 mod args;
 #[cfg(feature = "cuda")]
+mod call;
+#[cfg(feature = "cuda")]
 mod launch;
 mod plan;
 
