@@ -32,6 +32,9 @@
 //! and BF16 .30 for ρ = .25 at level 1, .16 and .18 for ρ = .11 at levels 1 to 4. What is above ρ there: gathering keys
 //! and values for each query block (about 8 % of the time at ρ = 1, 12 % at .11), packing queries and storing results
 //! (1 to 2 % of dense attention), pooling (2 % of it for levels 2 to 4).
+//!
+//! On NVIDIA GPUs from sm_80 on BF16 heads of 64 and 128 have kernels of their own (feature `cuda`: `cuda/hopper.cu` and
+//! `cuda/portable.cu`), measured in `docs/performance.md`; everything else runs the reference there.
 
 use candle_core::{DType, Result, Tensor, bail};
 

@@ -224,8 +224,9 @@ mod tests {
         assert_eq!([1, 2, 4, 7].map(|level| sizes.pooled(level)), [75_600, 37_800, 9_450, 1_182]);
         assert_eq!([2, 4, 7].map(|level| sizes.padded(level)), [37_800, 9_456, 1_184]);
         assert_eq!([1, 7].map(|level| sizes.biases(level)), [75_648, 1_216]);
-        let long = Sizes::new(56, Blocks::of(299_520)).unwrap();
-        assert!(long.level_bytes(2, 128) > 1 << 31, "{}", long.level_bytes(2, 128));
+        let long = Sizes::new(64, Blocks::of(299_520)).unwrap();
+        assert_eq!(long.level_bytes(1, 128), 4_907_335_680);
+        assert!(long.level_bytes(2, 128) > 1 << 31);
     }
 
     #[test]
