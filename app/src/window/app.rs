@@ -15,7 +15,7 @@ use super::commands::{Command, Menu};
 use super::cursor::Cursor;
 use super::keys;
 use super::layout::{self, Pane, Panes};
-use super::lens::{self, Reader, brush, cuts};
+use super::lens::{self, Reader, brush, cuts, mass, replays};
 use super::log::Level;
 use super::meter::Meter;
 use super::prefs::Remembered;
@@ -49,6 +49,10 @@ pub(crate) struct Window {
     meter: Meter,
     /// Says what cut-offs would do.
     cuts: cuts::Desk,
+    /// Computes retained masses.
+    mass: mass::Desk,
+    /// Replays steps.
+    pub(crate) replays: replays::Desk,
     dial: Dial,
     toasts: Toasts,
     /// Where to remember things; `None` remembers nothing.
@@ -96,6 +100,8 @@ impl Window {
             brush: brush::Desk::start(ctx)?,
             meter: Meter::start(ctx)?,
             cuts: cuts::Desk::start(ctx)?,
+            mass: mass::Desk::start(ctx)?,
+            replays: replays::Desk::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,
@@ -334,6 +340,17 @@ impl Window {
             self.cuts.ask(ask);
         }
         super::brush_apply::hear(self, ctx);
+        for mass in self.mass.told() {
+            if let Err(error) = store.lens.take_mass(mass) {
+                store.log.say(Level::Error, error);
+            }
+        }
+        if let Some(ask) = store.lens.ask_mass(cursor) {
+            self.mass.ask(ask);
+        }
+        for told in self.replays.told() {
+            store.lens.take_replay(told);
+        }
     }
 
     /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.

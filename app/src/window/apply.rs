@@ -83,6 +83,9 @@ pub(crate) fn apply(window: &mut Window, ctx: &Context, action: Action) {
         Action::Past(wish) => super::past_apply::apply(window, wish),
         Action::Lens(lens::Wish::Open(path)) => window.open_recording(path),
         Action::Lens(lens::Wish::Cuts(lens::cuts::Wish::Use)) => lens::cuts::give(store),
+        Action::Lens(lens::Wish::Replay(wish)) => {
+            lens::replays::apply(store, &window.replays, wish);
+        }
         Action::Lens(wish) => store.lens.apply(wish),
         Action::RestartEngine => window.restart_engine(ctx),
     }

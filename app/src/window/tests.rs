@@ -16,6 +16,7 @@ mod lens;
 mod live;
 mod open;
 mod pictures;
+mod replays;
 mod words;
 
 use std::cell::RefCell;

@@ -18,6 +18,7 @@ mod limit;
 mod meta;
 mod reader;
 mod report;
+mod retained;
 mod schema;
 mod summary;
 pub mod synthetic;

@@ -1,13 +1,13 @@
 //! Layers × heads: a small picture of each map or one number, in the model's order or sorted.
 
 use eframe::egui::{
-    Align2, Color32, ComboBox, FontId, Pos2, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
-    Vec2, WidgetInfo,
+    Align2, Button, Color32, ComboBox, FontId, Pos2, Rect, Role, ScrollArea, Sense, Stroke,
+    StrokeKind, Ui, Vec2, WidgetInfo,
 };
 use tessera_pipeline::palette;
 
 use super::subject::{Look, Measure, Subject, mode_words};
-use super::{Cell, Sort, Wish};
+use super::{Cell, Face, Sort, Wish, replays};
 use crate::window::action::Action;
 use crate::window::cursor::Cursor;
 use crate::window::store::Store;
@@ -29,7 +29,7 @@ pub(super) fn show(
     look: Look,
     actions: &mut Vec<Action>,
 ) {
-    tools(ui, store, actions);
+    tools(ui, store, look, actions);
     ui.add_space(2.0);
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         let heads = subject.meta.heads;
@@ -40,14 +40,14 @@ pub(super) fn show(
             Sort::Model => heads.max(1),
             Sort::By(_) => ((room / (side + GAP)) as usize).max(1),
         };
-        let all = sorted(subject, look, store.lens.sort);
+        let all = sorted(store, subject, look);
         let rows = all.len().div_ceil(columns);
         let size = Vec2::new(
             ui.available_width().max(NAMES + across * SMALLEST),
             rows as f32 * (side + GAP),
         );
         let (area, _) = ui.allocate_exact_size(size, Sense::hover());
-        let most = all.iter().filter_map(|at| measured(store, subject, *at)).fold(0.0, f64::max);
+        let most = all.iter().filter_map(|at| measured(store, *at)).fold(0.0, f64::max);
         for (index, at) in all.iter().enumerate() {
             let (row, column) = (index / columns, index % columns);
             let corner =
@@ -72,7 +72,7 @@ pub(super) fn show(
     });
 }
 
-fn tools(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
+fn tools(ui: &mut Ui, store: &Store, look: Look, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         let sort = match store.lens.sort {
             Sort::Model => "as in the model",
@@ -84,7 +84,8 @@ fn tools(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             let choices = std::iter::once((Sort::Model, "as in the model"))
                 .chain(Measure::ALL.map(|measure| (Sort::By(measure), measure.name())));
             for (choice, name) in choices {
-                if ui.selectable_label(store.lens.sort == choice, name).clicked() {
+                let measure = if let Sort::By(measure) = choice { Some(measure) } else { None };
+                if entry(ui, store, look, (store.lens.sort == choice, name), measure) {
                     actions.push(Action::Lens(Wish::Sort(choice)));
                 }
             }
@@ -100,7 +101,8 @@ fn tools(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             let choices = std::iter::once((Cell::Picture, "Map"))
                 .chain(Measure::ALL.map(|measure| (Cell::Number(measure), measure.name())));
             for (choice, name) in choices {
-                if ui.selectable_label(store.lens.cell == choice, name).clicked() {
+                let measure = if let Cell::Number(measure) = choice { Some(measure) } else { None };
+                if entry(ui, store, look, (store.lens.cell == choice, name), measure) {
                     actions.push(Action::Lens(Wish::Cell(choice)));
                 }
             }
@@ -109,24 +111,37 @@ fn tools(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     });
 }
 
+/// One line of a list, greyed with the reason where no head has its number.
+fn entry(
+    ui: &mut Ui,
+    store: &Store,
+    look: Look,
+    (is_chosen, name): (bool, &str),
+    measure: Option<Measure>,
+) -> bool {
+    let lacks = measure.and_then(|measure| store.lens.lacks(look, measure));
+    let line = ui.add_enabled(lacks.is_none(), Button::selectable(is_chosen, name));
+    line.on_disabled_hover_text(lacks.unwrap_or_default()).clicked()
+}
+
 /// All heads of the step, in the order in which they are shown.
-fn sorted(subject: &Subject, look: Look, sort: Sort) -> Vec<Look> {
+fn sorted(store: &Store, subject: &Subject, look: Look) -> Vec<Look> {
     let (layers, heads) = (subject.meta.layers, subject.meta.heads);
     let mut all: Vec<Look> = (0..layers)
         .flat_map(|layer| (0..heads).map(move |head| Look { layer, head, ..look }))
         .collect();
-    if let Sort::By(measure) = sort {
-        let value = |at: &Look| subject.measure(*at, measure).unwrap_or(f64::MIN);
+    if let Sort::By(measure) = store.lens.sort {
+        let value = |at: &Look| store.lens.measure(*at, measure).unwrap_or(f64::MIN);
         all.sort_by(|a, b| value(b).total_cmp(&value(a)));
     }
     all
 }
 
 /// The number in a cell.
-fn measured(store: &Store, subject: &Subject, at: Look) -> Option<f64> {
+fn measured(store: &Store, at: Look) -> Option<f64> {
     match store.lens.cell {
         Cell::Picture => None,
-        Cell::Number(measure) => subject.measure(at, measure),
+        Cell::Number(measure) => store.lens.measure(at, measure),
     }
 }
 
@@ -149,9 +164,9 @@ fn draw(
             }
         }
         (Cell::Number(measure), _) => {
-            let value = subject.measure(at, measure);
+            let value = store.lens.measure(at, measure);
             let share = value.map_or(0.0, |value| match measure {
-                Measure::Time => value / most.max(f64::MIN_POSITIVE),
+                Measure::Time | Measure::Error => value / most.max(f64::MIN_POSITIVE),
                 Measure::Density | Measure::Retained => value,
             }) as f32;
             let [r, g, b] = palette::heat(share);
@@ -183,14 +198,23 @@ fn draw(
         (false, false) => visuals.widgets.noninteractive.bg_stroke,
     };
     ui.painter().rect_stroke(cell, 0.0, stroke, StrokeKind::Outside);
-    if response.clicked() {
+    if store.lens.replays.is_chosen([at.layer, at.head]) {
+        let mark = Rect::from_min_size(cell.min + Vec2::splat(2.0), Vec2::splat(9.0));
+        ui.painter().rect_filled(mark, 2.0, store.theme.colors.accent);
+        ui.painter().rect_stroke(mark, 2.0, Stroke::new(1.0, Color32::BLACK), StrokeKind::Inside);
+    }
+    let is_choosing = store.lens.face == Face::Replay && ui.input(|i| i.modifiers.command);
+    if response.clicked() && is_choosing && store.lens.replays.found().is_some() {
+        let wish = replays::Wish::Toggle([at.layer, at.head]);
+        actions.push(Action::Lens(Wish::Replay(wish)));
+    } else if response.clicked() {
         actions.push(Action::Go(Cursor { layer: at.layer, head: at.head, ..now }));
     }
     response.on_hover_ui(|ui| {
         ui.strong(&spoken);
         ui.label(mode_words(subject.call(at)));
         for measure in Measure::ALL {
-            if let Some(value) = subject.measure(at, measure) {
+            if let Some(value) = store.lens.measure(at, measure) {
                 ui.label(format!("{}: {}", measure.name(), measure.words(value)));
             }
         }

@@ -17,10 +17,12 @@ pub(crate) mod export;
 mod heads;
 mod live;
 mod map;
+pub(crate) mod mass;
 mod order;
 mod pixels;
 mod plate;
 mod reader;
+pub(crate) mod replays;
 mod scores;
 mod subject;
 mod timeline;
@@ -42,6 +44,7 @@ use live::Live;
 pub(crate) use live::recorded;
 use pixels::{Picture, Pixels};
 pub(crate) use reader::{Ask, Found, Reader};
+use replays::Replaying;
 pub(crate) use subject::{Look, Measure, Subject};
 
 use super::cursor::Cursor;
@@ -63,6 +66,8 @@ pub(crate) enum Face {
     Brush,
     /// Where words act.
     Words,
+    /// The step once more, with other settings.
+    Replay,
 }
 
 impl Face {
@@ -109,6 +114,8 @@ pub(crate) enum Wish {
     Brush(brush::Wish),
     /// Do this with the cut-offs.
     Cuts(cuts::Wish),
+    /// Do this with the replay of a step.
+    Replay(replays::Wish),
 }
 
 /// Textures of what is shown.
@@ -167,6 +174,11 @@ pub(crate) struct Lens {
     pub(crate) cuts: Cutting,
     /// What is being exported: the file's name, pictures done, pictures.
     pub(crate) exporting: Option<(String, usize, usize)>,
+    /// The replay of a step.
+    pub(crate) replays: Replaying,
+    /// Which retained masses were asked for, and those that came.
+    asked_mass: Option<mass::Ask>,
+    mass: Option<mass::Mass>,
     uploads: u64,
 }
 
@@ -203,6 +215,7 @@ impl Lens {
             Wish::Cell(cell) => self.cell = cell,
             Wish::Brush(wish) => self.brush.apply(wish),
             Wish::Cuts(wish) => self.cuts.apply(wish),
+            Wish::Replay(_) => {} // needs the form and the desk: done by `replays::apply`
         }
     }
 
@@ -264,6 +277,63 @@ impl Lens {
         self.cuts.take(ctx, &subject.path, told)
     }
 
+    /// What the desk of masses is to be asked while retained mass is shown or sorted by, when that is something new.
+    pub(crate) fn ask_mass(&mut self, cursor: Cursor) -> Option<mass::Ask> {
+        let is_wanted = self.sort == Sort::By(Measure::Retained)
+            || self.cell == Cell::Number(Measure::Retained);
+        let subject = self.subject.as_deref().filter(|_| is_wanted)?;
+        let Look { step, branch, .. } = subject.look(cursor);
+        let (path, revision) = self.version(subject)?;
+        let ask = mass::Ask { path, revision, step, branch };
+        (self.asked_mass.as_ref() != Some(&ask)).then(|| self.asked_mass.insert(ask).clone())
+    }
+
+    /// Takes in retained masses; the error is for people.
+    pub(crate) fn take_mass(&mut self, mut mass: mass::Mass) -> Result<(), String> {
+        let failure = mass.kept.as_mut().err().map(std::mem::take);
+        self.mass = failure.is_none().then_some(mass);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Takes in what the desk of replays told; a step that was replayed shows its errors.
+    pub(crate) fn take_replay(&mut self, told: replays::Told) {
+        let Some(subject) = self.subject.clone() else { return };
+        let before = self.replays.found().is_some();
+        self.replays.take(&subject, told);
+        if !before && self.replays.found().is_some() {
+            self.cell = Cell::Number(Measure::Error);
+        }
+    }
+
+    /// A number of a head, where it is known: from its call, its attention and map, or its replay.
+    pub(crate) fn measure(&self, look: Look, measure: Measure) -> Option<f64> {
+        let known = self.subject()?.measure(look, measure);
+        known.or_else(|| match measure {
+            Measure::Error => Some(self.replays.head(look)?.error),
+            Measure::Retained => {
+                let mass = self.mass.as_ref()?;
+                let is_it = mass.ask.step == look.step && mass.ask.branch == look.branch;
+                *mass.kept.as_ref().ok().filter(|_| is_it)?.get(look.layer)?.get(look.head)?
+            }
+            Measure::Density | Measure::Time => None,
+        })
+    }
+
+    /// Why no head at a step has this number, if none can have it.
+    pub(crate) fn lacks(&self, look: Look, measure: Measure) -> Option<&'static str> {
+        let meta = &self.subject()?.meta;
+        let has = |head| self.measure(Look { head, ..look }, measure).is_some();
+        match measure {
+            Measure::Error if self.replays.found().is_none_or(|found| found.step != look.step) => {
+                Some("This step was not replayed: the Replay view does that.")
+            }
+            Measure::Retained if !meta.capture.attention && !(0..meta.heads).any(has) => Some(
+                "Neither attention (--capture-attention) nor masses were recorded, from which it is computed.",
+            ),
+            _ => None,
+        }
+    }
+
     /// Takes in what the reader found; the error is for people.
     pub(crate) fn take(&mut self, ctx: &Context, found: Found) -> Result<(), String> {
         match found {
@@ -274,6 +344,8 @@ impl Lens {
                     (self.detail, self.pictures) = (None, Pictures::default());
                     self.brush.clear();
                     self.cuts.clear();
+                    self.replays.clear();
+                    (self.asked_mass, self.mass) = (None, None);
                 }
                 (self.subject, self.timeline_of) = (Some(subject), None);
             }

@@ -46,11 +46,13 @@ pub(crate) enum Measure {
     Retained,
     /// Milliseconds of the layer's call.
     Time,
+    /// How far its output is from dense attention, of a replay.
+    Error,
 }
 
 impl Measure {
     /// All.
-    pub(crate) const ALL: [Self; 3] = [Self::Density, Self::Retained, Self::Time];
+    pub(crate) const ALL: [Self; 4] = [Self::Density, Self::Error, Self::Retained, Self::Time];
 
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
@@ -58,6 +60,7 @@ impl Measure {
             Self::Density => "Density",
             Self::Retained => "Retained mass",
             Self::Time => "Layer time",
+            Self::Error => "Replay error",
         }
     }
 
@@ -65,6 +68,7 @@ impl Measure {
     pub(crate) fn words(self, value: f64) -> String {
         match self {
             Self::Density | Self::Retained => format!("{:.0} %", value * 100.0),
+            Self::Error => format!("{:.1} %", value * 100.0),
             Self::Time => format!("{value:.1} ms"),
         }
     }
@@ -204,6 +208,7 @@ impl Subject {
             Measure::Retained if call.mode == Mode::Dense => Some(1.0),
             Measure::Retained => call.retained.as_ref()?.get(look.head).copied(),
             Measure::Time => Some(call.estimate_ms + call.attention_ms),
+            Measure::Error => None,
         }
     }
 

@@ -1,10 +1,12 @@
 //! The Lens as a pane: what is looked at on top, the timeline, heads on the left, one head large on the right.
 
+use std::fmt::Write as _;
+
 use eframe::egui::{Align, Button, DragValue, Frame, Layout, Margin, Panel, RichText, Ui};
 use tessera_pipeline::recording::Outcome;
 
 use super::subject::{Look, Subject};
-use super::{Face, Wish, brush, heads, map, order, scores, timeline};
+use super::{Face, Wish, brush, heads, map, order, replays, scores, timeline};
 use crate::window::action::Action;
 use crate::window::commands::Command;
 use crate::window::cursor::Cursor;
@@ -12,12 +14,13 @@ use crate::window::store::Store;
 use crate::window::views::parts;
 
 /// The large pictures of a head, as they are called.
-const FACES: [(Face, &str); 5] = [
+const FACES: [(Face, &str); 6] = [
     (Face::Map, "Level map"),
     (Face::Scores, "Attention"),
     (Face::Order, "Order"),
     (Face::Brush, "Query brush"),
     (Face::Words, "Words"),
+    (Face::Replay, "Replay"),
 ];
 
 /// Draws it.
@@ -155,7 +158,11 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
         }
         if let Some(detail) = lens.detail() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                ui.label(RichText::new(subject.spoken(detail.look)).strong());
+                let mut text = subject.spoken(detail.look);
+                if let Some(head) = lens.replays.head(detail.look) {
+                    let _ = write!(text, ", error {:.1} %", head.error * 100.0); // writing to a String cannot fail
+                }
+                ui.label(RichText::new(text).strong());
             });
         }
     });
@@ -168,6 +175,7 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
         return;
     }
     match lens.face {
+        Face::Replay => replays::view::show(ui, store, subject, actions),
         Face::Brush => brush::view::show(ui, store, subject, actions),
         Face::Words => brush::words::show(ui, store, subject, actions),
         Face::Map => map::show(ui, store, subject, detail, actions),

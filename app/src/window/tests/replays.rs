@@ -1,0 +1,221 @@
+//! A step replayed from the latents of a small recording, heads kept dense, and the order of heads by what is known of them.
+
+use std::sync::atomic::Ordering;
+
+use eframe::egui::{Key, Modifiers, Vec2, accesskit::Role};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use tessera_pipeline::sparsity::heads::Heads;
+
+use super::lens::{is_named, open_example, recording};
+use super::{Desk, pictures};
+use crate::window::lens::{Cell, Face, Look, Measure, Sort};
+
+/// The small recording with the view of replays open.
+fn desk() -> Desk {
+    open(Desk::new())
+}
+
+fn open(mut desk: Desk) -> Desk {
+    desk.drop_file(recording());
+    desk.wait("the recording", |window| window.store.lens.detail().is_some());
+    desk.harness.get_by_label("Replay").click();
+    desk.harness.run_steps(3);
+    assert_eq!(desk.window().store.lens.face, Face::Replay);
+    desk
+}
+
+fn sees(desk: &Desk, words: &str) -> bool {
+    desk.harness.query_all_by_label_contains(words).next().is_some()
+}
+
+/// Replays the first step with the run's method at a density, and waits for it.
+fn replay(desk: &mut Desk) {
+    desk.harness.get_by_label("Replay step 1").click();
+    desk.harness.run_steps(2);
+    desk.wait("the replay", |window| {
+        let replays = &window.store.lens.replays;
+        assert_eq!(replays.failure, None);
+        replays.going().is_none() && replays.found().is_some()
+    });
+}
+
+fn sparse(desk: &mut Desk) {
+    desk.harness.get_by_label("As in the run").click();
+    desk.harness.run_steps(2);
+    desk.harness.state_mut().store.draft.set("density", Some(0.5.into()));
+    desk.harness.run_steps(2);
+}
+
+fn look(layer: usize, head: usize) -> Look {
+    Look { layer, head, ..Look::default() }
+}
+
+#[test]
+fn a_step_is_replayed_and_its_worst_heads_are_kept_dense() {
+    let mut desk = desk();
+    assert!(sees(&desk, "Studio's attention is dense, which has no error"));
+    sparse(&mut desk);
+    assert_eq!(desk.window().store.draft.text("attention"), "psa");
+    replay(&mut desk);
+    let lens = &desk.window().store.lens;
+    assert_eq!(lens.cell, Cell::Number(Measure::Error), "the grid shows the errors");
+    let worst = lens.replays.found().unwrap().worst(0);
+    let subject = lens.subject().unwrap();
+    assert_eq!(worst.len(), subject.meta.layers * subject.meta.heads);
+    assert!(worst[0].1.error > 0.0);
+    let [layer, head] = worst[0].0;
+    assert_eq!(lens.measure(look(layer, head), Measure::Error), Some(worst[0].1.error));
+    let line = format!("layer {layer} head {head}: error {:.1} %", worst[0].1.error * 100.0);
+    assert!(sees(&desk, &line), "{line}");
+    assert!(sees(&desk, "layer 0 head 0, "), "beside the map");
+    assert!(desk.harness.query_all_by_label_contains(", error ").next().is_some());
+
+    // The two worst by the button, a third by space.
+    desk.harness.state_mut().store.lens.replays.count = 2;
+    desk.harness.run_steps(2);
+    desk.harness.get_by_label("Choose").click();
+    desk.harness.run_steps(3);
+    let third = worst[2].0;
+    let name = format!("layer {} head {}: error", third[0], third[1]);
+    let of_third =
+        desk.harness.get_by(|node| node.role() == Role::CheckBox && is_named(node, &name));
+    of_third.focus();
+    desk.harness.run_steps(2);
+    desk.press(Modifiers::NONE, Key::Space);
+    desk.harness.run_steps(2);
+    assert_eq!(desk.window().store.lens.replays.chosen(), 3);
+    desk.harness.get_by_label("Keep these heads dense").click();
+    desk.harness.run_steps(3);
+    let expected = Heads::new(worst[..3].iter().map(|(head, _)| *head)).to_string();
+    assert_eq!(desk.window().store.draft.text("dense_heads"), expected);
+    assert!(desk.window().store.draft.request().1.is_empty());
+
+    replay(&mut desk);
+    for (head, _) in &worst[..3] {
+        let error = desk.window().store.lens.measure(look(head[0], head[1]), Measure::Error);
+        assert!(error.unwrap() < 1e-5, "{head:?}: {error:?}");
+    }
+    let still = desk.window().store.lens.replays.found().unwrap().worst(0)[0].1.error;
+    assert!(still > 0.0 && still <= worst[3].1.error * 1.001, "the others are as they were");
+    let unnamed = desk.harness.unnamed_widgets();
+    assert!(unnamed.is_empty(), "{unnamed:#?}");
+}
+
+#[test]
+fn a_replay_can_be_stopped() {
+    let mut desk = desk();
+    sparse(&mut desk);
+    desk.harness.get_by_label("Replay step 1").click();
+    desk.harness.run_steps(2);
+    if desk.harness.query_by_label("Stop the replay").is_some() {
+        desk.harness.get_by_label("Stop the replay").click();
+        desk.harness.run_steps(2);
+    }
+    desk.wait("its end", |window| window.store.lens.replays.going().is_none());
+    assert!(desk.window().store.lens.replays.failure.is_none(), "to stop is no failure");
+}
+
+#[test]
+fn a_desk_that_is_told_to_stop_says_so() {
+    let ctx = eframe::egui::Context::default();
+    let replays = crate::window::lens::replays::Desk::start(&ctx).unwrap();
+    let cancel = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    cancel.store(true, Ordering::Relaxed);
+    let arm = tessera_pipeline::replay::Arm::new("psa");
+    let (path, models) = (recording().to_path_buf(), Vec::new());
+    let job = crate::window::lens::replays::Job { number: 7, path, step: 0, arm, models, cancel };
+    assert!(replays.begin(job));
+    let start = std::time::Instant::now();
+    loop {
+        let last = replays.told().pop();
+        if let Some(told) = last
+            && !matches!(told.news, crate::window::lens::replays::News::Progress(_))
+        {
+            assert_eq!(told.number, 7);
+            assert!(matches!(told.news, crate::window::lens::replays::News::Cancelled));
+            return;
+        }
+        assert!(start.elapsed() < super::PATIENCE);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_cannot_be_replayed_says_why() {
+    let mut desk = open_example(Desk::new());
+    desk.harness.get_by_label("Replay").click();
+    desk.harness.run_steps(3);
+    assert!(sees(&desk, "This recording kept no latents"));
+    assert!(desk.harness.get_by_label("Replay step 5").accesskit_node().is_disabled());
+}
+
+#[test]
+fn a_replay_is_drawn() {
+    if !pictures::can_draw() {
+        return;
+    }
+    for theme in ["dark", "light"] {
+        let builder = Harness::builder().with_size(Vec2::new(1280.0, 800.0)).wgpu();
+        let mut desk = Desk::with(builder);
+        if theme == "light" {
+            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+        }
+        let mut desk = open(desk);
+        pictures::look(&mut desk, &format!("lens-replay-before-{theme}-1280"));
+        sparse(&mut desk);
+        replay(&mut desk);
+        desk.harness.get_by_label("Choose").click();
+        desk.harness.run_steps(3);
+        pictures::look(&mut desk, &format!("lens-replay-{theme}-1280"));
+    }
+}
+
+/// The heads as the grid shows them, row by row.
+fn shown(desk: &Desk) -> Vec<String> {
+    let cells =
+        desk.harness.get_all_by(|node| node.role() == Role::Button && is_named(node, "layer "));
+    let mut cells: Vec<_> = cells
+        .map(|cell| (cell.rect().min, cell.accesskit_node().label().unwrap_or_default()))
+        .collect();
+    cells.sort_by(|(a, _), (b, _)| a.y.total_cmp(&b.y).then(a.x.total_cmp(&b.x)));
+    cells.into_iter().map(|(_, label)| label).collect()
+}
+
+fn place(label: &str) -> Look {
+    let words: Vec<&str> = label.split([' ', ',']).collect();
+    Look { step: 4, ..look(words[1].parse().unwrap(), words[3].parse().unwrap()) }
+}
+
+#[test]
+fn heads_are_sorted_by_what_is_known_of_them() {
+    let mut desk = open_example(Desk::new());
+    let in_model = shown(&desk);
+    assert!(in_model[0].starts_with("layer 0 head 0") && in_model[1].starts_with("layer 0 head 1"));
+    for measure in [Measure::Density, Measure::Retained, Measure::Time] {
+        desk.harness.state_mut().store.lens.sort = Sort::By(measure);
+        desk.harness.run_steps(3);
+        desk.wait("the numbers", |window| {
+            window.store.lens.measure(Look { step: 4, ..look(1, 1) }, measure).is_some()
+        });
+        let lens = &desk.window().store.lens;
+        let values: Vec<f64> =
+            shown(&desk).iter().map(|label| lens.measure(place(label), measure).unwrap()).collect();
+        assert!(values.len() > 9 && values.is_sorted_by(|a, b| a >= b), "{measure:?}: {values:?}");
+        assert!(values.first() > values.last(), "{measure:?}");
+    }
+}
+
+#[test]
+fn errors_that_are_not_known_are_greyed_with_the_reason() {
+    let mut desk = open_example(Desk::new());
+    desk.harness.get_by_role_and_label(Role::ComboBox, "Sort").click();
+    desk.harness.run_steps(3);
+    let entry = desk.harness.get_by_role_and_label(Role::Button, "Replay error");
+    assert!(entry.accesskit_node().is_disabled());
+    assert!(
+        !desk.harness.get_by_role_and_label(Role::Button, "Density").accesskit_node().is_disabled()
+    );
+    let reason = desk.window().store.lens.lacks(Look::default(), Measure::Error);
+    assert!(reason.unwrap().contains("not replayed"));
+}
