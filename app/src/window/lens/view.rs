@@ -1,8 +1,6 @@
 //! The Lens as a pane: what is looked at on top, the timeline, heads on the left, one head large on the right.
 
-use std::fmt::Write as _;
-
-use eframe::egui::{Align, Button, DragValue, Frame, Layout, Margin, Panel, RichText, Ui};
+use eframe::egui::{Align, Button, DragValue, Frame, Label, Layout, Margin, Panel, RichText, Ui};
 use tessera_pipeline::recording::Outcome;
 
 use super::subject::{Look, Subject};
@@ -160,9 +158,10 @@ fn face(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut Vec<Action>
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let mut text = subject.spoken(detail.look);
                 if let Some(head) = lens.replays.head(detail.look) {
-                    let _ = write!(text, ", error {:.1} %", head.error * 100.0); // writing to a String cannot fail
+                    text = format!("error {:.1} %, {text}", head.error * 100.0);
                 }
-                ui.label(RichText::new(text).strong());
+                // Beside many faces in a narrow window; the whole is under the pointer and spoken.
+                ui.add(Label::new(RichText::new(text).strong()).truncate());
             });
         }
     });

@@ -62,7 +62,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
 }
 
 /// What the newest plan made of the settings.
-fn resolved(store: &Store) -> Map<String, Value> {
+pub(crate) fn resolved(store: &Store) -> Map<String, Value> {
     match store.planning.plan().map(|plan| serde_json::to_value(&plan.request)) {
         Some(Ok(Value::Object(settings))) => settings,
         _ => Map::new(),

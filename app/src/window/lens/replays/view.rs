@@ -6,13 +6,17 @@ use eframe::egui::{
 use tessera_pipeline::replay::Head;
 use tessera_pipeline::settings::{SETTINGS, Setting};
 
+use super::super::detail::Detail;
+use super::super::map;
+use super::super::pixels::Picture;
+use super::super::plate::{self, Plate};
 use super::super::subject::{Look, Subject};
 use super::{Found, Wish, refusal};
 use crate::window::action::Action;
 use crate::window::cursor::Cursor;
 use crate::window::lens;
 use crate::window::store::Store;
-use crate::window::views::{control, parts};
+use crate::window::views::{compose, control, parts};
 
 /// The settings that are worth a try; Studio has the others.
 const TRIED: [&str; 8] =
@@ -32,6 +36,11 @@ pub(in super::super) fn show(
     let left = Panel::left("replay settings").frame(frame).resizable(false);
     left.exact_size(WIDE.min(ui.available_width() * 0.5)).show(ui, |ui| {
         settings(ui, store, look, actions);
+        if let (Some(detail), Some(picture)) =
+            (store.lens.detail(), store.lens.pictures.map.as_ref())
+        {
+            recorded(ui, subject, detail, picture);
+        }
     });
     let frame = Frame::new().inner_margin(Margin { left: 8, ..Margin::ZERO });
     frame.show(ui, |ui| {
@@ -62,8 +71,9 @@ fn settings(ui: &mut Ui, store: &Store, look: Look, actions: &mut Vec<Action>) {
     });
     let rows = |key: &&str| SETTINGS.iter().find(|row| row.key == *key);
     let rows: Vec<&'static Setting> = TRIED.iter().filter_map(rows).collect();
+    let resolved = compose::resolved(store);
     for row in rows {
-        control::show(ui, store, row, None, actions);
+        control::show(ui, store, row, resolved.get(row.key), actions);
     }
     ui.add_space(6.0);
     if let Some((step, progress)) = replays.going() {
@@ -90,6 +100,18 @@ fn settings(ui: &mut Ui, store: &Store, look: Look, actions: &mut Vec<Action>) {
     if let Some(failure) = &replays.failure {
         parts::note(ui, store.theme.colors.error, failure);
     }
+}
+
+/// The map that the run used in the head that is looked at, below the settings.
+fn recorded(ui: &mut Ui, subject: &Subject, detail: &Detail, picture: &Picture) {
+    if ui.available_height() < 60.0 {
+        return;
+    }
+    ui.add_space(4.0);
+    ui.small("The map in the run");
+    let words = |row: usize, column: usize| map::pair(subject, detail, row, column);
+    let plate = map::of(subject, detail, format!("Map, {}", subject.spoken(detail.look)), &words);
+    plate::show(ui, "replayed", &Plate { picture: Some(picture), ..plate });
 }
 
 /// What came of it: a few numbers, and the heads by their error.
