@@ -48,9 +48,9 @@ pub(crate) struct Window {
     /// Looks how busy the machine is.
     meter: Meter,
     /// Says what cut-offs would do.
-    cuts: cuts::Desk,
+    pub(crate) cuts: cuts::Desk,
     /// Computes retained masses.
-    mass: mass::Desk,
+    pub(crate) mass: mass::Desk,
     /// Replays steps.
     pub(crate) replays: replays::Desk,
     dial: Dial,
@@ -331,26 +331,8 @@ impl Window {
             self.reader.ask(ask);
         }
         store.lens.tick(ctx, cursor);
-        for told in self.cuts.told() {
-            if let Err(error) = store.lens.take_cuts(ctx, told) {
-                store.log.say(Level::Error, error);
-            }
-        }
-        if let Some(ask) = store.lens.ask_cuts(cursor) {
-            self.cuts.ask(ask);
-        }
+        super::lens_desks::hear(self, ctx);
         super::brush_apply::hear(self, ctx);
-        for mass in self.mass.told() {
-            if let Err(error) = store.lens.take_mass(mass) {
-                store.log.say(Level::Error, error);
-            }
-        }
-        if let Some(ask) = store.lens.ask_mass(cursor) {
-            self.mass.ask(ask);
-        }
-        for told in self.replays.told() {
-            store.lens.take_replay(told);
-        }
     }
 
     /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.

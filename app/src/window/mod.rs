@@ -31,6 +31,7 @@ mod draft;
 mod keys;
 mod layout;
 mod lens;
+mod lens_desks;
 mod log;
 mod meter;
 mod models;

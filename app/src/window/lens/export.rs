@@ -55,6 +55,11 @@ impl Lens {
         let Some(subject) = self.subject() else { return Some("No recording is open.") };
         let is_there = match self.face {
             Face::Map | Face::Scores | Face::Order => return None,
+            Face::Replay => {
+                return Some(
+                    "The numbers of a replay are written by `tessera replay` on the command line.",
+                );
+            }
             Face::Brush => matches!(self.brush.seen(), Held::Here(_)),
             Face::Words => shown_word(&self.brush, subject.look(cursor)).is_some(),
         };
@@ -76,7 +81,7 @@ impl Lens {
         let view = match (which, self.face) {
             (Which::Timeline, _) => View::Timeline(place),
             (Which::Heads, _) => View::Heads(place),
-            (Which::Face, Face::Map) => View::Map(place, head),
+            (Which::Face, Face::Map | Face::Replay) => View::Map(place, head),
             (Which::Face, Face::Scores) => View::Scores(place, head),
             (Which::Face, Face::Order) => View::Order(place, head),
             (Which::Face, Face::Brush) => gaze(subject, &self.brush)?,

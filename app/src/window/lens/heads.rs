@@ -131,7 +131,7 @@ fn sorted(store: &Store, subject: &Subject, look: Look) -> Vec<Look> {
         .flat_map(|layer| (0..heads).map(move |head| Look { layer, head, ..look }))
         .collect();
     if let Sort::By(measure) = store.lens.sort {
-        let value = |at: &Look| store.lens.measure(*at, measure).unwrap_or(f64::MIN);
+        let value = |at: &Look| store.lens.known(*at, measure).unwrap_or(f64::MIN);
         all.sort_by(|a, b| value(b).total_cmp(&value(a)));
     }
     all
@@ -141,7 +141,7 @@ fn sorted(store: &Store, subject: &Subject, look: Look) -> Vec<Look> {
 fn measured(store: &Store, at: Look) -> Option<f64> {
     match store.lens.cell {
         Cell::Picture => None,
-        Cell::Number(measure) => store.lens.measure(at, measure),
+        Cell::Number(measure) => store.lens.known(at, measure),
     }
 }
 
@@ -164,7 +164,7 @@ fn draw(
             }
         }
         (Cell::Number(measure), _) => {
-            let value = store.lens.measure(at, measure);
+            let value = store.lens.known(at, measure);
             let share = value.map_or(0.0, |value| match measure {
                 Measure::Time | Measure::Error => value / most.max(f64::MIN_POSITIVE),
                 Measure::Density | Measure::Retained => value,
@@ -214,7 +214,7 @@ fn draw(
         ui.strong(&spoken);
         ui.label(mode_words(subject.call(at)));
         for measure in Measure::ALL {
-            if let Some(value) = store.lens.measure(at, measure) {
+            if let Some(value) = store.lens.known(at, measure) {
                 ui.label(format!("{}: {}", measure.name(), measure.words(value)));
             }
         }

@@ -65,10 +65,10 @@ fn a_step_is_replayed_and_its_worst_heads_are_kept_dense() {
     assert_eq!(worst.len(), subject.meta.layers * subject.meta.heads);
     assert!(worst[0].1.error > 0.0);
     let [layer, head] = worst[0].0;
-    assert_eq!(lens.measure(look(layer, head), Measure::Error), Some(worst[0].1.error));
+    assert_eq!(lens.known(look(layer, head), Measure::Error), Some(worst[0].1.error));
     let line = format!("layer {layer} head {head}: error {:.1} %", worst[0].1.error * 100.0);
     assert!(sees(&desk, &line), "{line}");
-    let shown = lens.measure(look(0, 0), Measure::Error).unwrap();
+    let shown = lens.known(look(0, 0), Measure::Error).unwrap();
     assert!(sees(&desk, &format!("error {:.1} %, layer 0 head 0", shown * 100.0)));
 
     // The two worst by the button, a third by space.
@@ -93,7 +93,7 @@ fn a_step_is_replayed_and_its_worst_heads_are_kept_dense() {
 
     replay(&mut desk);
     for (head, _) in &worst[..3] {
-        let error = desk.window().store.lens.measure(look(head[0], head[1]), Measure::Error);
+        let error = desk.window().store.lens.known(look(head[0], head[1]), Measure::Error);
         assert!(error.unwrap() < 1e-5, "{head:?}: {error:?}");
     }
     let still = desk.window().store.lens.replays.found().unwrap().worst(0)[0].1.error;
@@ -196,11 +196,11 @@ fn heads_are_sorted_by_what_is_known_of_them() {
         desk.harness.state_mut().store.lens.sort = Sort::By(measure);
         desk.harness.run_steps(3);
         desk.wait("the numbers", |window| {
-            window.store.lens.measure(Look { step: 4, ..look(1, 1) }, measure).is_some()
+            window.store.lens.known(Look { step: 4, ..look(1, 1) }, measure).is_some()
         });
         let lens = &desk.window().store.lens;
         let values: Vec<f64> =
-            shown(&desk).iter().map(|label| lens.measure(place(label), measure).unwrap()).collect();
+            shown(&desk).iter().map(|label| lens.known(place(label), measure).unwrap()).collect();
         assert!(values.len() > 9 && values.is_sorted_by(|a, b| a >= b), "{measure:?}: {values:?}");
         assert!(values.first() > values.last(), "{measure:?}");
     }
