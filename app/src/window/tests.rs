@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use eframe::egui::{Context, Key, Modifiers, RawInput, Ui, Vec2};
+use eframe::egui::{Context, Key, Modifiers, RawInput, Ui, UiBuilder, Vec2};
 use egui_kittest::{Harness, HarnessBuilder};
 use tessera_pipeline::engine::{Engine, Options};
 use tessera_pipeline::events::{Command, Event, EventKind, JobId};
@@ -134,7 +134,12 @@ impl Desk {
                 window.store.theme.apply(ui.ctx());
             }
             window.logic(ui.ctx());
-            window.show(ui);
+            // The harness leaves a margin that the program's window does not have.
+            let whole = UiBuilder::new().max_rect(ui.ctx().content_rect());
+            ui.scope_builder(whole, |ui| {
+                ui.set_clip_rect(ui.max_rect());
+                window.show(ui);
+            });
         };
         let harness = builder.build_ui_state(frame, window);
         let mut desk = Self { harness, engine, waker: ctx, folder };

@@ -46,9 +46,16 @@ const SIZES: [Vec2; 2] = [Vec2::new(1280.0, 800.0), Vec2::new(1920.0, 1080.0)];
 
 /// A window of each theme and size, with the end of its pictures' names.
 fn desks() -> impl Iterator<Item = (Desk, String)> {
+    desks_in(|| Arc::new(tempfile::tempdir().expect("a folder")))
+}
+
+/// The same, each in a folder of its own that holds something already.
+pub(super) fn desks_in(
+    folder: impl Fn() -> Arc<tempfile::TempDir>,
+) -> impl Iterator<Item = (Desk, String)> {
     ["dark", "light"].into_iter().flat_map(|theme| SIZES.map(|size| (theme, size))).map(
-        |(theme, size)| {
-            let mut desk = Desk::with(Harness::builder().with_size(size).wgpu());
+        move |(theme, size)| {
+            let mut desk = Desk::in_folder(Harness::builder().with_size(size).wgpu(), folder());
             if theme == "light" {
                 desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
             }
