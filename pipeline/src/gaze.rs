@@ -30,8 +30,8 @@ pub struct Gaze {
     pub grid: Grid,
     /// Share of the softmax at each video token `[T, rows, columns]`, of dense attention. Text tokens hold the rest of 1.
     pub truth: Vec<f32>,
-    /// The part of it that the map keeps, `[T, rows, columns]`.
-    pub kept: Vec<f32>,
+    /// The part of it that the map keeps, `[T, rows, columns]`; `None` where the map was not recorded.
+    pub kept: Option<Vec<f32>>,
     /// How finely it is known.
     pub grain: Grain,
 }
@@ -63,22 +63,22 @@ impl Reading {
 }
 
 impl Gaze {
-    /// One reading `[T, rows, columns]`.
-    pub fn reading(&self, reading: Reading) -> Vec<f32> {
+    /// One reading `[T, rows, columns]`; `None` for one that needs the map, where that was not recorded.
+    pub fn reading(&self, reading: Reading) -> Option<Vec<f32>> {
         match reading {
-            Reading::Truth => self.truth.clone(),
+            Reading::Truth => Some(self.truth.clone()),
             Reading::Kept => self.kept.clone(),
             Reading::Missed => {
-                let pairs = self.truth.iter().zip(&self.kept);
-                pairs.map(|(truth, kept)| (truth - kept).max(0.0)).collect()
+                let pairs = self.truth.iter().zip(self.kept.as_ref()?);
+                Some(pairs.map(|(truth, kept)| (truth - kept).max(0.0)).collect())
             }
         }
     }
 
     /// The kept part of what is looked at in the video, from 0 to 1.
-    pub fn kept_share(&self) -> f64 {
+    pub fn kept_share(&self) -> Option<f64> {
         let sum = |shares: &[f32]| shares.iter().map(|share| f64::from(*share)).sum::<f64>();
-        sum(&self.kept) / sum(&self.truth).max(f64::MIN_POSITIVE)
+        Some(sum(self.kept.as_ref()?) / sum(&self.truth).max(f64::MIN_POSITIVE))
     }
 
     /// Where `tokens` (latent frame, row, column) look in a head at a place. Missing is what is missing of: the call, its map,
@@ -116,7 +116,7 @@ impl Gaze {
     }
 
     /// The same from measured rows: of each query token the softmax over the model's own sequence (text, then video in raster
-    /// order), in the order of `tokens`.
+    /// order), in the order of `tokens`. Of a head whose map was not recorded it is the truth alone.
     ///
     /// # Errors
     /// As [`Gaze::read`].
@@ -125,12 +125,17 @@ impl Gaze {
         place: Place,
         head: usize,
         (tokens, rows): (&[[usize; 3]], &[Vec<f32>]),
-    ) -> Result<Held<Self>> {
-        Ok(match Seen::read(recording, place, head, tokens)? {
-            Held::Here(seen) => Held::Here(seen.of_rows(rows)),
-            Held::Dropped => Held::Dropped,
-            Held::NotCaptured => Held::NotCaptured,
-        })
+    ) -> Result<Self> {
+        if let Held::Here(seen) = Seen::read(recording, place, head, tokens)? {
+            return Ok(seen.of_rows(rows));
+        }
+        let (grid, text) = (recording.meta().grid, recording.meta().text_tokens);
+        let mut truth = vec![0f32; grid.tokens()];
+        for row in rows {
+            let video = row.iter().skip(text);
+            truth.iter_mut().zip(video).for_each(|(sum, mass)| *sum += mass / rows.len() as f32);
+        }
+        Ok(Self { grid, truth, kept: None, grain: Grain::Tokens })
     }
 }
 
@@ -218,7 +223,7 @@ impl Seen {
                 }
             }
         }
-        Gaze { grid: self.grid, truth, kept, grain }
+        Gaze { grid: self.grid, truth, kept: Some(kept), grain }
     }
 }
 
@@ -298,12 +303,12 @@ mod tests {
             let expected = [0.125, 0.75, 0.125][token / 64] / 64.0;
             assert!((share - expected).abs() < 1e-5, "token {token}: {share}");
         }
-        assert_eq!(gaze.kept, gaze.truth, "with floor 0 all but skipped is kept");
+        assert_eq!(gaze.kept.as_ref(), Some(&gaze.truth), "with floor 0 all but skipped is kept");
         assert!((gaze.truth.iter().sum::<f32>() - 1.0).abs() < 1e-4);
         // The last token stands at place 0, whose block skips the middle.
         let other = self::gaze(&recording, 0, &[[1, 7, 11]]);
-        assert!((other.kept_share() - 0.75).abs() < 1e-4);
-        let missed = other.reading(Reading::Missed);
+        assert!((other.kept_share().unwrap() - 0.75).abs() < 1e-4);
+        let missed = other.reading(Reading::Missed).unwrap();
         assert!(missed[64..128].iter().all(|share| (share - 0.25 / 64.0).abs() < 1e-5));
         assert!(missed[..64].iter().chain(&missed[128..]).all(|share| *share == 0.0));
     }
@@ -315,7 +320,7 @@ mod tests {
         let both = gaze(&recording, 0, &[[0, 0, 0], [1, 7, 11]]);
         assert!((both.truth[0] * 64.0 - 0.1875).abs() < 1e-4);
         // Of the first block row levels 1 (0.5) are kept, of the second 2 (0.125) and 1 (0.125).
-        assert!((both.kept_share() - 0.375).abs() < 1e-4);
+        assert!((both.kept_share().unwrap() - 0.375).abs() < 1e-4);
     }
 
     #[test]
@@ -330,7 +335,12 @@ mod tests {
         assert_eq!(none, Held::NotCaptured, "of this head only one row was kept");
         let rows = vec![vec![1.0 / 192.0; 192]];
         let measured = Gaze::measured(&recording, place, 1, (&[[0, 1, 3]], &rows)).unwrap();
-        assert!((measured.here().unwrap().truth[3] - 1.0 / 192.0).abs() < 1e-7);
+        assert!((measured.truth[3] - 1.0 / 192.0).abs() < 1e-7 && measured.kept.is_some());
+        // Nothing was recorded of the other layer.
+        let place = Place::new(0, Branch::Cond, 1);
+        let alone = Gaze::measured(&recording, place, 1, (&[[0, 1, 3]], &rows)).unwrap();
+        assert_eq!((&alone.truth, alone.kept_share()), (&measured.truth, None));
+        assert_eq!(alone.reading(Reading::Missed), None);
         let beyond = Gaze::read(&recording, place, 0, &[[2, 0, 0]]).unwrap_err().to_string();
         assert!(beyond.contains("no token [2, 0, 0]"), "{beyond}");
         assert!(Gaze::read(&recording, place, 0, &[]).is_err());

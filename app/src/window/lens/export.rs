@@ -104,11 +104,11 @@ fn gaze(subject: &Subject, brush: &Brush) -> Result<View, String> {
     let Held::Here(seen) = brush.seen() else {
         return Err("Nothing is known of where these tokens look.".into());
     };
-    let readings =
-        Reading::ALL.map(|reading| (reading.name().to_owned(), seen.gaze.reading(reading)));
-    let shown = Reading::ALL.iter().position(|reading| *reading == brush.reading).unwrap_or(0);
+    let named = |reading: Reading| Some((reading.name().to_owned(), seen.gaze.reading(reading)?));
+    let readings: Vec<_> = Reading::ALL.into_iter().filter_map(named).collect();
+    let shown = readings.iter().position(|(name, _)| name == brush.reading.name()).unwrap_or(0);
     let scale = Scale::log(&seen.gaze.truth);
-    overlay(subject, brush, ("brush", readings.to_vec(), shown), scale)
+    overlay(subject, brush, ("brush", readings, shown), scale)
 }
 
 /// Where the chosen word acts.

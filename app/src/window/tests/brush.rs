@@ -19,12 +19,17 @@ pub(super) fn take_up(desk: &mut Desk) {
 
 /// Chooses a token and waits for where it looks.
 pub(super) fn brushed(desk: &mut Desk, token: Token) {
+    brush_at(desk, token);
+    looked(desk, &[token]);
+}
+
+/// Chooses a token.
+pub(super) fn brush_at(desk: &mut Desk, token: Token) {
     take_up(desk);
     let now = desk.window().store.trail.now();
     let cursor = Cursor { token: Some(token), frame: 11, ..now };
     desk.harness.state_mut().store.trail.go(cursor);
     desk.harness.run_steps(2);
-    looked(desk, &[token]);
 }
 
 fn looked(desk: &mut Desk, tokens: &[Token]) {

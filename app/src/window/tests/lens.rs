@@ -16,36 +16,43 @@ use crate::window::lens::Face;
 /// A recording of 3 steps at 64 × 64 × 5 with maps, attention and scores of all heads; made once.
 pub(super) fn recording() -> &'static Path {
     static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    &MADE
-        .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("small.recording");
-            let request = Request {
-                prompt: "a red ball".into(),
-                width: Some(128),
-                height: Some(128),
-                frames: Some(5),
-                steps: Some(3),
-                seed: Some(1),
-                attention: Some("psa".into()),
-                warmup: Some("0".into()),
-                out: Some(folder.path().join("small.mp4")),
-                record: Some(path.clone()),
-                capture_heads: Some("all".into()),
-                capture_attention: Some(true),
-                capture_scores: Some(true),
-                ..Request::default()
-            };
-            let engine =
-                Engine::start_with(Options { data_dir: None, machine: None, threads: None })
-                    .unwrap();
-            let job = JobId(1);
-            engine.commands.send(Command::Generate { job, request: Box::new(request) }).unwrap();
-            let last = engine.events.iter().find(|event| event.kind.is_last()).unwrap();
-            assert!(matches!(last.kind, EventKind::Finished { .. }), "{last:?}");
-            (folder, path)
-        })
-        .1
+    &MADE.get_or_init(|| made(|_| ())).1
+}
+
+/// The same without anything of single heads.
+pub(super) fn unpinned() -> &'static Path {
+    static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let change = |request: &mut Request| request.capture_heads = Some("none".into());
+    &MADE.get_or_init(|| made(change)).1
+}
+
+fn made(change: impl FnOnce(&mut Request)) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.recording");
+    let mut request = Request {
+        prompt: "a red ball".into(),
+        width: Some(128),
+        height: Some(128),
+        frames: Some(5),
+        steps: Some(3),
+        seed: Some(1),
+        attention: Some("psa".into()),
+        warmup: Some("0".into()),
+        out: Some(folder.path().join("small.mp4")),
+        record: Some(path.clone()),
+        capture_heads: Some("all".into()),
+        capture_attention: Some(true),
+        capture_scores: Some(true),
+        ..Request::default()
+    };
+    change(&mut request);
+    let engine =
+        Engine::start_with(Options { data_dir: None, machine: None, threads: None }).unwrap();
+    let job = JobId(1);
+    engine.commands.send(Command::Generate { job, request: Box::new(request) }).unwrap();
+    let last = engine.events.iter().find(|event| event.kind.is_last()).unwrap();
+    assert!(matches!(last.kind, EventKind::Finished { .. }), "{last:?}");
+    (folder, path)
 }
 
 /// A window with it open.
@@ -70,8 +77,13 @@ pub(super) fn open_example(mut desk: Desk) -> Desk {
     desk
 }
 
-fn open(mut desk: Desk) -> Desk {
-    desk.drop_file(recording());
+fn open(desk: Desk) -> Desk {
+    open_with(desk, recording())
+}
+
+/// This recording in the Lens.
+pub(super) fn open_with(mut desk: Desk, recording: &Path) -> Desk {
+    desk.drop_file(recording);
     desk.wait("the recording", |window| window.store.lens.detail().is_some());
     desk
 }

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use egui_kittest::kittest::Queryable as _;
-use tessera_pipeline::gaze::Grain;
+use tessera_pipeline::gaze::{Grain, Reading};
 use tessera_pipeline::recording::Held;
 
 use super::Desk;
-use super::brush::{brushed, take_up};
-use super::lens::{desk, is_named, label, open_example};
+use super::brush::{brush_at, brushed, take_up};
+use super::lens::{desk, is_named, label, open_example, open_with, unpinned};
 use crate::window::lens::Face;
 
 fn open_words(desk: &mut Desk) {
@@ -60,6 +60,26 @@ fn measuring_gives_every_token_its_own_share() {
     assert!(desk.harness.query_all_by_label_contains("Token resolution, exact").next().is_some());
     let bars = desk.harness.query_all_by(|node| is_named(node, "Measuring, "));
     assert_eq!(bars.count(), 0);
+}
+
+#[test]
+fn a_head_of_which_nothing_was_kept_is_measured_all_the_same() {
+    let mut desk = open_with(Desk::new(), unpinned());
+    brush_at(&mut desk, [0, 3, 3]);
+    let told = "This head's attention was not recorded.";
+    desk.wait("what is missing", |window| {
+        matches!(window.store.lens.brush.grain(), Held::NotCaptured)
+    });
+    assert!(desk.harness.query_all_by_label_contains(told).next().is_some());
+    desk.harness.get_by_label("Measure exactly").click();
+    desk.harness.run_steps(2);
+    desk.wait("the rows", |window| {
+        matches!(window.store.lens.brush.grain(), Held::Here(Grain::Tokens))
+    });
+    assert!(label(&desk, "Frame 5 of 5, query token").ends_with("head 0 was not recorded"));
+    desk.harness.get_by_label("Kept").click();
+    desk.harness.run_steps(3);
+    assert_eq!(desk.window().store.lens.brush.reading, Reading::Truth, "it cannot be pressed");
 }
 
 #[test]

@@ -18,7 +18,8 @@ fn recording() -> Recording {
 fn overlay(recording: &Recording) -> View {
     let place = Place::new(4, Branch::Cond, 3);
     let gaze = Gaze::read(recording, place, 2, &[[3, 9, 8]]).unwrap().here().unwrap();
-    let shares = Reading::ALL.map(|reading| (reading.name().to_owned(), gaze.reading(reading)));
+    let shares =
+        Reading::ALL.map(|reading| (reading.name().to_owned(), gaze.reading(reading).unwrap()));
     let grey: Arc<[u8]> = Arc::from(vec![128u8; 32 * 32 * 3]);
     View::Overlay(Box::new(Overlay {
         name: "brush".into(),

@@ -11,7 +11,7 @@ use eframe::egui::{ColorImage, Context};
 use tessera_pipeline::capture::LatentFormat;
 use tessera_pipeline::gaze::Gaze;
 use tessera_pipeline::palette::Scale;
-use tessera_pipeline::recording::Recording;
+use tessera_pipeline::recording::{Held, Recording};
 use tessera_pipeline::replay::{Looked, Looking, look};
 
 use super::Token;
@@ -135,7 +135,7 @@ fn run(
     if !measure.tokens.is_empty() {
         let rows = (measure.tokens.as_slice(), looked.rows.as_slice());
         let gaze = Gaze::measured(&recording, place, head, rows).map_err(words)?;
-        let painted = gaze.map(Painted::of);
+        let painted = Held::Here(Painted::of(gaze));
         let gazed = Gazed { look: measure.look, tokens: measure.tokens.clone(), painted };
         say(Told::Gaze(measure.path.clone(), Box::new(gazed)));
     }

@@ -275,7 +275,8 @@ impl Brush {
     /// Moves the frames on while they are on show; answers with the frame for the cursor when it is another one.
     pub(super) fn tick(&mut self, ctx: &Context, cursor: Cursor) -> Option<usize> {
         if cursor.frame != self.told {
-            self.player.seek(cursor.frame as isize);
+            let last = self.player.film().map_or(0, |film| film.frames.len() - 1);
+            self.player.seek(cursor.frame.min(last) as isize); // another run may be longer
         }
         self.player.tick(ctx);
         if let (Some(word), Some(words)) = (self.word, &self.words)

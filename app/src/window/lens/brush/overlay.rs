@@ -77,7 +77,9 @@ impl Painted {
         let tiles = Tiles::new(grid.frames, [grid.cols, grid.rows]);
         let plane = grid.rows * grid.cols;
         let scale = Scale::log(&gaze.truth);
-        let all = Reading::ALL.map(|reading| gaze.reading(reading));
+        // Of what is not known there is nothing to see, and the view offers none of it.
+        let nothing = || vec![0.0; gaze.truth.len()];
+        let all = Reading::ALL.map(|reading| gaze.reading(reading).unwrap_or_else(nothing));
         Self {
             of_frames: all.each_ref().map(|shares| of_frames(shares, plane)),
             images: all.each_ref().map(|shares| heat(&tiles, shares, scale)),
@@ -129,7 +131,7 @@ mod tests {
         let gaze = Gaze {
             grid: serde_json::from_str(r#"{"frames":2,"rows":1,"cols":2}"#).unwrap(),
             truth: vec![0.5, 0.25, 0.2, 0.05],
-            kept: vec![0.5, 0.0, 0.2, 0.0],
+            kept: Some(vec![0.5, 0.0, 0.2, 0.0]),
             grain: Grain::Blocks,
         };
         let painted = Painted::of(gaze);

@@ -6,7 +6,7 @@ use tessera_pipeline::recording::Held;
 
 use super::reel::Under;
 use super::stage::{self, Stage};
-use super::{Seen, Token, Wish, words};
+use super::{Seen, Token, Wish, refusal, words};
 use crate::text::plural;
 use crate::window::action::Action;
 use crate::window::commands::Command;
@@ -25,9 +25,14 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut 
         Held::Here(seen) if !tokens.is_empty() => Some(seen),
         _ => None,
     };
+    // Without the map there is nothing but the truth.
+    let has_map = seen.is_none_or(|seen| seen.gaze.kept.is_some());
+    let shown = if has_map { brush.reading } else { Reading::Truth };
     ui.horizontal(|ui| {
         for reading in Reading::ALL {
-            let label = ui.selectable_label(brush.reading == reading, called(reading));
+            let label = Button::selectable(shown == reading, called(reading));
+            let label = ui.add_enabled(has_map || reading == Reading::Truth, label);
+            let label = label.on_disabled_hover_text("This head's map was not recorded.");
             if label.on_hover_text(explained(reading)).clicked() {
                 actions.push(Action::Lens(lens::Wish::Brush(Wish::Reading(reading))));
             }
@@ -41,7 +46,10 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut 
         words::working(ui, brush, &mut |wish| actions.push(Action::Lens(lens::Wish::Brush(wish))));
         if let Some(seen) = seen.filter(|_| brush.working.is_none()) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let kept = format!("the map keeps {:.1} %", seen.gaze.kept_share() * 100.0);
+                let kept = match seen.gaze.kept_share() {
+                    Some(share) => format!("the map keeps {:.1} %", share * 100.0),
+                    None => "no map recorded".into(),
+                };
                 ui.label(format!("{}: {kept}", plural(seen.tokens.len() as u64, "query token")));
             });
         }
@@ -51,13 +59,18 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, subject: &Subject, actions: &mut 
     match brush.seen() {
         Held::Dropped if !tokens.is_empty() => map::missing(ui, "attention", true),
         Held::NotCaptured if !tokens.is_empty() && !brush.is_behind(&tokens) => {
-            map::missing(ui, "attention", false);
+            if refusal(subject).is_none() {
+                let text = "This head's attention was not recorded. “Measure exactly” runs the step again for it.";
+                ui.label(RichText::new(text).small());
+            } else {
+                map::missing(ui, "attention", false);
+            }
         }
         _ => {}
     }
-    let index = Reading::ALL.iter().position(|reading| *reading == brush.reading).unwrap_or(0);
+    let index = Reading::ALL.iter().position(|reading| *reading == shown).unwrap_or(0);
     let stage = Stage {
-        spoken: spoken(subject, seen, &tokens, brush.reading),
+        spoken: spoken(subject, seen, &tokens, shown),
         heat: seen.map(|seen| (&seen.textures[index], seen.tiles)),
         of_frames: seen.map_or(&[], |seen| seen.of_frames[index].as_slice()),
         tokens: &tokens,
@@ -134,12 +147,14 @@ fn spoken(subject: &Subject, seen: Option<&Seen>, tokens: &[Token], reading: Rea
         several => plural(several.len() as u64, "query token"),
     };
     match seen {
-        Some(seen) => format!(
-            "{chosen}, {}, the map of {} keeps {:.0} percent",
-            called(reading).to_lowercase(),
-            format_args!("layer {} head {}", seen.look.layer, seen.look.head),
-            seen.gaze.kept_share() * 100.0
-        ),
+        Some(seen) => {
+            let (of, reading) = (seen.look, called(reading).to_lowercase());
+            let map = match seen.gaze.kept_share() {
+                Some(share) => format!("keeps {:.0} percent", share * 100.0),
+                None => "was not recorded".into(),
+            };
+            format!("{chosen}, {reading}, the map of layer {} head {} {map}", of.layer, of.head)
+        }
         None => chosen,
     }
 }
