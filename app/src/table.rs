@@ -170,6 +170,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     write(&out.with_extension("md"), &table::markdown(&summary, &refused, &preface))?;
     write(&out.with_extension("csv"), &table::csv(&summary))?;
     write(&out.with_extension("json"), &table::json(&summary, &cells)?)?;
+    write(&out.with_extension("clips.csv"), &table::cells_csv(&cells))?;
     Ok(Exit::Success)
 }
 

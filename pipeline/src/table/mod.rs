@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::request::Request;
 
 pub use cell::Cell;
-pub use report::{csv, json, markdown};
+pub use report::{cells_csv, csv, json, markdown};
 pub use run::{Outcome, Progress, Refused, run};
 pub use summary::{Row, Summary};
 

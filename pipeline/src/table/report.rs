@@ -1,4 +1,4 @@
-//! A summary as Markdown for people, as CSV for spreadsheets and, with its cells, as JSON for programs.
+//! A summary as Markdown for people, as CSV for spreadsheets and as JSON for programs; its clips as CSV.
 
 use std::fmt::Write as _;
 
@@ -58,8 +58,8 @@ pub fn csv(summary: &Summary) -> String {
     text
 }
 
-/// The rows and every cell. What all requests have in common stands once, under `settings`; a cell's own `settings` are
-/// the ones that differ. The figures of every frame, most of the bytes, stay in the cells' folder.
+/// The rows and what was asked for. What all requests have in common stands once, under `settings`; an arm's own
+/// `settings` are the ones that differ.
 pub fn json(summary: &Summary, cells: &[Cell]) -> serde_json::Result<String> {
     let requests = cells
         .iter()
@@ -68,21 +68,44 @@ pub fn json(summary: &Summary, cells: &[Cell]) -> serde_json::Result<String> {
     let fields = |request: &Value| request.as_object().cloned().unwrap_or_default();
     let mut common = requests.first().map(fields).unwrap_or_default();
     common.retain(|key, value| requests.iter().all(|request| request.get(key) == Some(value)));
-    let mut told = Vec::with_capacity(cells.len());
+    let mut arms: Vec<Value> = Vec::new();
     for (cell, request) in cells.iter().zip(&requests) {
-        let mut cell = fields(&serde_json::to_value(cell)?);
         let own: Map<_, _> = fields(request)
             .into_iter()
             .filter(|(key, _)| key != "prompt" && !common.contains_key(key))
             .collect();
-        cell.remove("request");
-        cell.insert("settings".into(), own.into());
-        if let Some(Value::Object(fidelity)) = cell.get_mut("fidelity") {
-            fidelity.remove("frames");
+        let arm = json!({ "arm": cell.arm, "asked": cell.asked, "settings": own });
+        if !arms.contains(&arm) {
+            arms.push(arm);
         }
-        told.push(Value::Object(cell));
     }
-    serde_json::to_string(&json!({ "summary": summary, "settings": common, "cells": told }))
+    serde_json::to_string(&json!({ "summary": summary, "settings": common, "arms": arms }))
+}
+
+/// One line a clip; the first names the columns. Times in seconds; the latents' cosines of all steps are one field.
+pub fn cells_csv(cells: &[Cell]) -> String {
+    let mut text = String::from(
+        "method,asked_density,prompt,density_sparse,density,ssim,psnr_db,attention_s,estimate_s,denoise_s,clip_s,latent_cosine\n",
+    );
+    for cell in cells {
+        let cosine: Vec<_> = cell.latent_cosine.iter().map(|value| number(*value, 5)).collect();
+        let fields = [
+            format!("\"{}\"", cell.arm),
+            optional(cell.asked, 4),
+            format!("\"{}\"", cell.prompt.replace('"', "\"\"")),
+            optional(cell.density_sparse, 5),
+            number(cell.density, 5),
+            optional(cell.fidelity.ssim, 5),
+            optional(cell.fidelity.psnr, 3),
+            number(cell.attention_seconds, 3),
+            number(cell.estimate_seconds, 3),
+            number(cell.denoise_seconds, 3),
+            number(cell.clip_seconds, 3),
+            cosine.join(" "),
+        ];
+        let _ = writeln!(text, "{}", fields.join(","));
+    }
+    text
 }
 
 fn cells(row: &Row, with_front: bool) -> Vec<String> {

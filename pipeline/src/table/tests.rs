@@ -50,8 +50,14 @@ fn rows_are_medians_of_pairs() {
     assert_eq!(summary.densities(), [0.25]);
     let told: Value = serde_json::from_str(&json(&summary, &cells).unwrap()).unwrap();
     assert_eq!(told["settings"]["seed"], 7, "what all have in common stands once");
-    assert_eq!(told["cells"][1]["settings"], serde_json::json!({ "attention": "tessera" }));
-    assert_eq!(told["cells"][1]["prompt"], "a");
+    assert_eq!(told["arms"][1]["settings"], serde_json::json!({ "attention": "tessera" }));
+    assert_eq!(told["arms"].as_array().unwrap().len(), 4, "an arm stands once");
+    let clips = cells_csv(&cells);
+    assert_eq!(clips.lines().count(), 13);
+    assert!(
+        clips.lines().nth(2).unwrap().starts_with("\"tessera\",0.2500,\"a\",0.25000,"),
+        "{clips}"
+    );
     let text = markdown(&summary, &[], "# Methods");
     assert!(text.contains("## Density 0.25") && text.contains("| psa ★ | 0.250 |"), "{text}");
     let lines: Vec<_> = csv(&summary).lines().map(str::to_owned).collect();
