@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui};
 use egui_notify::{Anchor, Toasts};
-use tessera_pipeline::events::{Command as EngineCommand, EventKind, JobId};
+use tessera_pipeline::events::{Command as EngineCommand, JobId};
 
 use super::action::Action;
 use super::apply::{apply, scan};
@@ -19,11 +19,10 @@ use super::lens::{self, Reader, brush, cuts, mass, replays};
 use super::log::Level;
 use super::meter::Meter;
 use super::prefs::Remembered;
-use super::runs::State;
 use super::store::{Over, Store};
 use super::theme::install_fonts;
 use super::views;
-use super::workers::{Errand, Reply, Workers};
+use super::workers::{Errand, Workers};
 
 /// How long a change may go unsaved.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -58,7 +57,8 @@ pub(crate) struct Window {
     /// Where to remember things; `None` remembers nothing.
     folder: Option<PathBuf>,
     saved_at: Instant,
-    is_unsaved: bool,
+    /// Whether something to remember has changed since.
+    pub(super) is_unsaved: bool,
     /// The clips that the saved queue has.
     saved_queue: Vec<JobId>,
     size: [f32; 2],
@@ -223,87 +223,6 @@ impl Window {
         typed.filter(is_heard).map(Action::Run).collect()
     }
 
-    /// Reads what the engine told.
-    fn hear(&mut self) {
-        let Some(bridge) = &self.bridge else { return };
-        if let Some(preview) = bridge.preview() {
-            self.store.runs.preview(preview);
-        }
-        let (events, is_gone) = (bridge.events(), bridge.is_gone());
-        for event in events {
-            let store = &mut self.store;
-            if let EventKind::Warning { text } = &event.kind {
-                store.log.say(Level::Warning, text.clone());
-            }
-            let is_last = event.kind.is_last();
-            let Some(run) = store.runs.event(event).filter(|_| is_last) else { continue };
-            let name = crate::text::shorten(&run.request.prompt, 50);
-            let (level, text) = match &run.state {
-                State::Finished(_) => (Level::Success, format!("Done: {name}")),
-                State::Failed(error) => (Level::Error, error.clone()),
-                State::Cancelled | State::Running => (Level::Info, format!("Stopped: {name}")),
-            };
-            store.log.say(level, text);
-            self.archive.ask(Ask::Find(store.past.line.clone()));
-            store.planning.forget(); // speeds were measured and memory has changed
-            self.is_unsaved = true;
-        }
-        if is_gone {
-            let why = "The engine's thread has ended; start it again to go on. The queue is kept.";
-            self.store.runs.lose(why);
-            self.store.log.say(Level::Error, why);
-            (self.store.engine_lost, self.store.queue.is_held) = (Some(why.into()), true);
-            self.bridge = None;
-        }
-    }
-
-    /// Reads what the workers found.
-    fn answer(&mut self) {
-        for reply in self.workers.replies() {
-            let store = &mut self.store;
-            match reply {
-                Reply::Planned(answer) => store.planning.take(*answer),
-                Reply::Film(film) => store.film(film),
-                Reply::Clip(path, receipt) => {
-                    let id = store.queue.name();
-                    if store.draft.text("prompt").trim().is_empty() {
-                        store.draft.take(&receipt.request);
-                    }
-                    store.runs.ended(id, &path, receipt);
-                    store.trail.go(Cursor { run: Some(id), ..store.trail.now() });
-                }
-                Reply::Make(request) => {
-                    store.queue.add(*request);
-                }
-                Reply::Exporting(name, done, of) => {
-                    super::brush_apply::exporting(store, name, done, of);
-                }
-                Reply::Exported(exported) => super::brush_apply::exported(store, exported),
-                Reply::Copied(to) => {
-                    store.log.say(Level::Success, format!("Saved as {}.", to.display()));
-                }
-                Reply::Models(models) => store.models = Some(models),
-                Reply::Settings(path, Ok(request)) => {
-                    store.draft.take(&request);
-                    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-                    store.log.say(Level::Info, format!("These are the settings of {name}."));
-                    self.is_unsaved = true;
-                }
-                Reply::Settings(_, Err(error)) | Reply::Failed(error) => {
-                    store.log.say(Level::Error, error);
-                }
-                Reply::Recording(path) => self.open_recording(path),
-                Reply::PickedFile(path) => self.workers.give(Errand::Settings(path)),
-                Reply::PickedFolder(folder) => {
-                    store.model_folders.retain(|other| *other != folder);
-                    store.model_folders.push(folder);
-                    self.is_unsaved = true;
-                    scan(self);
-                }
-            }
-        }
-    }
-
     /// Opens a recording in the Lens and brings that to the front.
     pub(crate) fn open_recording(&mut self, path: PathBuf) {
         self.store.lens.open(path);
@@ -333,19 +252,6 @@ impl Window {
         store.lens.tick(ctx, cursor);
         super::lens_desks::hear(self, ctx);
         super::brush_apply::hear(self, ctx);
-    }
-
-    /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.
-    fn drops(&mut self, ctx: &Context) {
-        let dropped = ctx.input(|input| input.raw.dropped_files.clone());
-        for path in dropped.iter().map(|file| file.path().to_path_buf()) {
-            if path.is_dir() {
-                self.store.model_folders.push(path);
-                scan(self);
-            } else {
-                self.workers.give(Errand::Dropped(path));
-            }
-        }
     }
 
     /// Starts the next clip when nothing runs. Whoever watched the last one watches this one.

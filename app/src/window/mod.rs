@@ -28,6 +28,7 @@ mod brush_apply;
 mod commands;
 mod cursor;
 mod draft;
+mod incoming;
 mod keys;
 mod layout;
 mod lens;

@@ -1,0 +1,86 @@
+//! Making a clip: settings, the run, the queue.
+
+use super::{Command, Menu, Row, row};
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        Command::Generate,
+        "generate",
+        "Generate",
+        "Ctrl+Enter",
+        Menu::Clip,
+        "Makes a clip with these settings, after those that wait.",
+    ),
+    row(
+        Command::StopNow,
+        "stop_now",
+        "Stop now",
+        "Ctrl+.",
+        Menu::Clip,
+        "Cancels the running clip; latents that are saved are kept.",
+    ),
+    row(
+        Command::Pause,
+        "pause",
+        "Pause or go on",
+        "Ctrl+P",
+        Menu::Clip,
+        "Lets the running clip rest at its next step, with everything in memory, or lets it go on as if nothing had been.",
+    ),
+    row(
+        Command::StopAfter,
+        "stop_after",
+        "Finish this one, then wait",
+        "",
+        Menu::Clip,
+        "Lets the running clip end and starts none of those that wait, until it is chosen again.",
+    ),
+    row(
+        Command::NewSeed,
+        "new_seed",
+        "New random seed",
+        "Ctrl+R",
+        Menu::Clip,
+        "Puts a random number into the seed.",
+    ),
+    row(
+        Command::SnapSize,
+        "snap_size",
+        "Snap to a legal size",
+        "",
+        Menu::Clip,
+        "Moves width, height and frames to the nearest that the model can make.",
+    ),
+    row(
+        Command::ClearSettings,
+        "clear_settings",
+        "Clear settings",
+        "",
+        Menu::Clip,
+        "Leaves everything but the prompt to the model's own defaults.",
+    ),
+    row(
+        Command::Duplicate,
+        "duplicate",
+        "Take this clip's settings",
+        "",
+        Menu::Clip,
+        "Puts the settings of the clip on the screen into the form.",
+    ),
+    row(
+        Command::FullSteps,
+        "full_steps",
+        "Same seed, full steps",
+        "",
+        Menu::Clip,
+        "Makes the clip on the screen again, from the same seed, with as many steps as suit its model or more.",
+    ),
+    row(
+        Command::Forget,
+        "forget",
+        "Remove from the history",
+        "Delete",
+        Menu::Clip,
+        "Forgets the run that is chosen in the history; its video stays.",
+    ),
+];
