@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::{Context, Key, Modifiers, RawInput, Ui, UiBuilder, Vec2};
+use egui_kittest::kittest::Queryable as _;
 use egui_kittest::{Harness, HarnessBuilder};
 use tessera_pipeline::engine::{Engine, Options};
 use tessera_pipeline::events::{Command, Event, EventKind, JobId};
@@ -158,6 +159,17 @@ impl Desk {
             self.harness.step();
         }
         self.harness.run_steps(3);
+    }
+
+    /// Draws until something on the window is named with `words` (workers' answers reach it some frames later).
+    #[track_caller]
+    pub(super) fn sees(&mut self, words: &str) {
+        let start = Instant::now();
+        while self.harness.query_all_by_label_contains(words).next().is_none() {
+            assert!(start.elapsed() < PATIENCE, "nothing is named {words:?}");
+            std::thread::sleep(Duration::from_millis(10));
+            self.harness.step();
+        }
     }
 
     /// Forgets that threads asked for a frame.

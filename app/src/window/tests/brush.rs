@@ -143,8 +143,8 @@ fn arrows_move_the_query_token_and_its_row_stands_out_in_the_map() {
 fn the_examples_clip_is_found_and_plays_under_the_overlay() {
     let mut desk = open_example(Desk::new());
     brushed(&mut desk, [3, 9, 8]);
-    assert!(desk.harness.query_all_by_label_contains("On tessera.mp4.").next().is_some());
-    assert!(desk.harness.query_all_by_label_contains("Block resolution").next().is_some());
+    desk.sees("On tessera.mp4.");
+    desk.sees("Block resolution");
     let frame = desk.window().store.trail.now().frame;
     assert!(label(&desk, "Frame 12 of 33, query token latent frame 4 of 9").contains("head 2"));
     desk.press(Modifiers::NONE, Key::Period);

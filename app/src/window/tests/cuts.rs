@@ -101,8 +101,8 @@ fn dragging_a_cut_off_changes_density_time_and_map_at_once() {
     assert!(less < density, "{less} after {density}");
     assert!(cut(&desk).time.unwrap() < time);
     let told = format!("Predicted density {:.1} % (nominal", less * 100.0);
-    assert!(desk.harness.query_all_by_label_contains(&told).next().is_some(), "{told}");
-    assert!(desk.harness.query_all_by_label_contains("Predicted attention time").next().is_some());
+    desk.sees(&told);
+    desk.sees("Predicted attention time");
     desk.harness.get_by_label("Reset").click();
     desk.harness.run_steps(3);
     assert!((other_density(&mut desk, less) - density).abs() < 1e-12);

@@ -1,6 +1,5 @@
 //! Views of the Lens as files.
 
-use egui_kittest::kittest::Queryable as _;
 use tessera_pipeline::video::Decoder;
 
 use super::Desk;
@@ -58,6 +57,6 @@ fn what_cannot_be_exported_is_told() {
         window.store.log.lines().iter().any(|line| line.text.contains("written as png, csv, npz"))
     });
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    assert!(desk.harness.query_all_by_label("Export…").next().is_some());
+    desk.sees("Export…");
     assert!(Command::ExportHeads.refusal(&Desk::new().window().store).is_some());
 }

@@ -22,7 +22,7 @@ fn a_model_folder_that_is_gone_is_named_and_another_can_be_taken() {
     draft.set("model", Some("/nowhere/model".into()));
     desk.harness.run_steps(2);
     desk.wait("its plan", |window| !window.store.planning.is_behind());
-    assert!(desk.harness.query_all_by_label_contains("/nowhere/model").next().is_some());
+    desk.sees("/nowhere/model");
     desk.press(Modifiers::COMMAND, Key::Enter);
     let log = desk.window().store.log.lines();
     assert!(log.iter().any(|line| line.text.contains("/nowhere/model")), "{log:?}");
@@ -135,7 +135,7 @@ fn a_panic_in_the_engine_is_told_and_the_queue_goes_on_and_the_clip_is_tried_aga
     let first = crate::window::cursor::Cursor { run: Some(JobId(1)), ..Default::default() };
     desk.harness.state_mut().store.trail.go(first);
     desk.harness.run_steps(2);
-    assert!(desk.harness.query_all_by_label_contains("a wire is loose").next().is_some());
+    desk.sees("a wire is loose");
     desk.harness.get_by_label("Try again").click();
     desk.harness.run_steps(3);
     desk.wait("the clip again", done(3));

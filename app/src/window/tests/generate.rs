@@ -191,7 +191,7 @@ fn a_failure_is_told_and_can_be_tried_again() {
     desk.sent();
     let error = "the disk is full: 3 MB of 40 MB written".to_owned();
     desk.tell(1, EventKind::Failed { error, kind: FailureKind::Output, kept: Vec::new() });
-    assert!(desk.harness.query_all_by_label_contains("the disk is full").next().is_some());
+    desk.sees("the disk is full");
     desk.harness.get_by_label("Try again").click();
     desk.harness.run_steps(3);
     assert!(matches!(desk.sent().as_slice(), [Command::Generate { job: JobId(2), .. }]));

@@ -106,10 +106,10 @@ fn detail_at(desk: &mut Desk, step: usize, layer: usize, head: usize) {
 
 #[test]
 fn a_dropped_recording_opens_and_its_first_head_is_spoken() {
-    let desk = desk();
+    let mut desk = desk();
     assert!(label(&desk, "Map, layer 0 head 0, ").contains("pooled"));
     assert!(label(&desk, "Timeline, step 1 of 3, layer 0: map made in this step").contains("ms"));
-    assert!(desk.harness.query_all_by_label("small.recording").next().is_some());
+    desk.sees("small.recording");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn faces_show_attention_with_its_histogram_and_the_order() {
     desk.harness.run_steps(3);
     assert_eq!(desk.window().store.lens.face, Face::Order);
     assert!(label(&desk, "Way of order").contains("latent frames"));
-    assert!(desk.harness.query_all_by_label_contains("in the raster,").next().is_some());
+    desk.sees("in the raster,");
     let unnamed = desk.harness.unnamed_widgets();
     assert!(unnamed.is_empty(), "{unnamed:#?}");
 }
@@ -246,5 +246,5 @@ fn an_example_opens_from_the_empty_lens() {
     desk.harness.get_by_label("Example: tessera").click();
     desk.harness.run_steps(2);
     desk.wait("the recording", |window| window.store.lens.detail().is_some());
-    assert!(desk.harness.query_all_by_label("tessera.recording").next().is_some());
+    desk.sees("tessera.recording");
 }

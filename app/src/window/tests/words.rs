@@ -31,7 +31,7 @@ fn a_click_on_a_word_shows_where_it_acts() {
     });
     assert!(label(&desk, "Frame 1 of 5, the word ball").contains("mean of all heads of layer 0"));
     assert!(label(&desk, "Latent frame 1 of 2, ").contains('%'));
-    assert!(desk.harness.query_all_by_label_contains("of the look at words").next().is_some());
+    desk.sees("of the look at words");
     // Another word is there at once: they are measured together.
     desk.harness.get_by_label("Word 2, red").click();
     desk.harness.run_steps(3);
@@ -57,7 +57,7 @@ fn measuring_gives_every_token_its_own_share() {
     desk.wait("the rows", |window| {
         matches!(window.store.lens.brush.grain(), Held::Here(Grain::Tokens))
     });
-    assert!(desk.harness.query_all_by_label_contains("Token resolution, exact").next().is_some());
+    desk.sees("Token resolution, exact");
     let bars = desk.harness.query_all_by(|node| is_named(node, "Measuring, "));
     assert_eq!(bars.count(), 0);
 }
@@ -70,7 +70,7 @@ fn a_head_of_which_nothing_was_kept_is_measured_all_the_same() {
     desk.wait("what is missing", |window| {
         matches!(window.store.lens.brush.grain(), Held::NotCaptured)
     });
-    assert!(desk.harness.query_all_by_label_contains(told).next().is_some());
+    desk.sees(told);
     desk.harness.get_by_label("Measure exactly").click();
     desk.harness.run_steps(2);
     desk.wait("the rows", |window| {
@@ -99,7 +99,7 @@ fn a_measurement_can_be_stopped_and_a_run_without_latents_says_why_not() {
 
     let mut desk = open_example(Desk::new());
     open_words(&mut desk);
-    assert!(desk.harness.query_all_by_label_contains("--record-latents f16").next().is_some());
+    desk.sees("--record-latents f16");
     desk.harness.get_by_label("Word 4, ball").click();
     desk.harness.run_steps(2);
     assert!(desk.window().store.lens.brush.working.is_none(), "the chips cannot be pressed");
