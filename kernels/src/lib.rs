@@ -17,6 +17,7 @@ pub mod conv;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+pub mod gpu;
 pub mod keep;
 pub mod levels;
 pub mod linear;
@@ -24,6 +25,7 @@ pub mod norm;
 pub mod order;
 pub mod pool;
 pub mod pyramid;
+pub mod ran;
 pub mod rope;
 pub mod scores;
 pub mod select;

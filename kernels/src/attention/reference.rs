@@ -2,6 +2,8 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
+use crate::ran::{self, Via};
+
 /// Scores held at once, over all heads; 64 MiB of F32.
 const SCORES: usize = 1 << 24;
 
@@ -12,6 +14,7 @@ pub(super) fn attention_with_lse(
     scale: f32,
     key_bias: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor)> {
+    ran::note(q.device(), "attention", Via::Candle);
     let (batch, heads, queries, _) = q.dims4()?;
     let keys = k.dim(2)?;
     let block = (SCORES / (batch * heads * keys)).clamp(1, queries);

@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::{Geometry, Padding};
+use crate::ran::{self, Via};
 
 /// The weight as one `[I, O]` matrix a tap, and the bias in F32.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl Weights {
         let Padding { top, bottom, left, right } = geometry.padding;
         let clip = Tensor::cat(frames, 1)?.to_dtype(DType::F32)?;
         let clip = clip.pad_with_zeros(2, top, bottom)?.pad_with_zeros(3, left, right)?;
+        ran::note(clip.device(), "conv", Via::Candle);
         let batch = clip.dim(0)?;
         let pixels = batch * output.iter().product::<usize>();
         let [kt, kh, kw] = geometry.kernel;

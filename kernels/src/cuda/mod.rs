@@ -20,6 +20,8 @@ use candle_core::{
     },
 };
 
+use crate::ran::{self, Via};
+
 mod tensor_map;
 
 pub(crate) use tensor_map::{Boxes, TensorMap};
@@ -50,6 +52,7 @@ static LOADED: LazyLock<Mutex<Loaded>> = LazyLock::new(Mutex::default);
 
 /// A kernel of a fatbinary, which is loaded once per device.
 pub(crate) fn function(device: &CudaDevice, image: Image, name: &str) -> Result<CudaFunction> {
+    ran::count(name, Via::Own);
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let module = if let Some(module) = loaded.get(&(device.id(), image)) {
         module.clone()

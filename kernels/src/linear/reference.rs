@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::Activation;
+use crate::{
+    Activation,
+    ran::{self, Via},
+};
 
 /// The weight, transposed for the product, and the bias in F32.
 #[derive(Debug)]
@@ -29,8 +32,12 @@ impl Weights {
             // candle's CPU product refuses BF16.
             x.to_dtype(DType::F32)?.matmul(&self.transposed.to_dtype(DType::F32)?)?
         } else {
+            ran::note(x.device(), "linear", Via::Cublas);
             x.matmul(&self.transposed)?.to_dtype(DType::F32)?
         };
+        if self.bias.is_some() || activation != Activation::None {
+            ran::note(x.device(), "bias_and_activation", Via::Candle);
+        }
         let sums = match &self.bias {
             Some(bias) => sums.broadcast_add(bias)?,
             None => sums,

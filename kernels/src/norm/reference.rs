@@ -2,6 +2,8 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
+use crate::ran::{self, Via};
+
 /// (x − mean)/√(var + eps) over the last dimension, F32.
 fn normalised(x: &Tensor, eps: f64) -> Result<Tensor> {
     let x = x.to_dtype(DType::F32)?;
@@ -17,6 +19,7 @@ pub(super) fn layer_norm_modulate(
     eps: f64,
     out: DType,
 ) -> Result<Tensor> {
+    ran::note(x.device(), "layer_norm_modulate", Via::Candle);
     let (scale, shift) = (scale.unsqueeze(1)?, shift.unsqueeze(1)?);
     normalised(x, eps)?.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(&shift)?.to_dtype(out)
 }
@@ -28,16 +31,19 @@ pub(super) fn layer_norm(
     eps: f64,
     out: DType,
 ) -> Result<Tensor> {
+    ran::note(x.device(), "layer_norm", Via::Candle);
     normalised(x, eps)?.broadcast_mul(weight)?.broadcast_add(bias)?.to_dtype(out)
 }
 
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: DType) -> Result<Tensor> {
+    ran::note(x.device(), "rms_norm", Via::Candle);
     let x = x.to_dtype(DType::F32)?;
     let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
     x.broadcast_div(&(mean + eps)?.sqrt()?)?.broadcast_mul(weight)?.to_dtype(out)
 }
 
 pub(super) fn gated_add(x: &Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result<Tensor> {
+    ran::note(x.device(), "gated_add", Via::Candle);
     let y = y.to_dtype(DType::F32)?;
     match gate {
         Some(gate) => x + y.broadcast_mul(&gate.unsqueeze(1)?)?,
@@ -46,5 +52,6 @@ pub(super) fn gated_add(x: &Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result
 }
 
 pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    ran::note(x.device(), "add", Via::Candle);
     (x.to_dtype(DType::F32)? + y.to_dtype(DType::F32)?)?.to_dtype(x.dtype())
 }

@@ -8,9 +8,12 @@ use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 use half::bf16;
 
 use super::Order;
-use crate::cpu::{
-    host::{Element, Output},
-    rows,
+use crate::{
+    cpu::{
+        host::{Element, Output},
+        rows,
+    },
+    ran::{self, Via},
 };
 
 /// `x [B, H, S, D]` with the tokens of each head in its order: one order for all heads, or one a head.
@@ -36,6 +39,7 @@ pub fn permute(x: &Tensor, orders: &[Order]) -> Result<Tensor> {
 
 /// On any device.
 pub(super) fn selected(x: &Tensor, orders: &[Order]) -> Result<Tensor> {
+    ran::note(x.device(), "permute", Via::Candle);
     let select =
         |x: &Tensor, order: &Order| x.contiguous()?.index_select(&order.tensor(x.device())?, 2);
     match orders {

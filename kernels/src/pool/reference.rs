@@ -2,9 +2,12 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
+use crate::ran::{self, Via};
+
 /// As [`super::mean_pool`] (and F64 in F64), over the tokens t with `valid[t]` ≠ 0 (`[S]` U8; all of them without it).
 /// The mean of a run without such tokens is 0; what the others hold, be it NaN, counts nothing.
 pub(crate) fn means(x: &Tensor, run: usize, valid: Option<&Tensor>) -> Result<Tensor> {
+    ran::note(x.device(), "mean_pool", Via::Candle);
     let (batch, heads, tokens, width) = x.dims4()?;
     let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let mut kept = x.to_dtype(wide)?;

@@ -42,7 +42,6 @@ use crate::{check, cpu::Level, levels::LevelMap};
 
 mod bias;
 mod cpu;
-#[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
 mod merge;
 mod reference;

@@ -7,6 +7,7 @@ use super::{Attended, Options};
 use crate::{
     levels::{FULL, LevelMap, pool},
     pool,
+    ran::{self, Via},
 };
 
 /// Scores held at once, over all heads; 64 MiB of F32.
@@ -61,6 +62,7 @@ pub(super) fn attention(
     map: &LevelMap,
     options: &Options<'_>,
 ) -> Result<Attended> {
+    ran::note(q.device(), "pyramid_attention", Via::Candle);
     let (batch, heads, queries, _) = q.dims4()?;
     let wide = if q.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let used = map.to_vec()?;

@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Result, Tensor};
 
 use super::RopeTables;
+use crate::ran::{self, Via};
 
 pub(super) fn norm_rope_heads(
     x: &Tensor,
@@ -10,6 +11,7 @@ pub(super) fn norm_rope_heads(
     heads: usize,
     rope: Option<&RopeTables>,
 ) -> Result<Tensor> {
+    ran::note(x.device(), "norm_rope_heads", Via::Candle);
     let (batch, tokens, width) = x.dims3()?;
     let head = width / heads;
     let mut rows = x.to_dtype(DType::F32)?;
@@ -30,6 +32,7 @@ pub(super) fn norm_rope_heads(
 }
 
 pub(super) fn merge_heads(x: &Tensor) -> Result<Tensor> {
+    ran::note(x.device(), "merge_heads", Via::Candle);
     let (batch, heads, tokens, head) = x.dims4()?;
     x.transpose(1, 2)?.contiguous()?.reshape((batch, tokens, heads * head))
 }
