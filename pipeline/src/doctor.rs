@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tessera_models::folder::ModelFolder;
 
-use crate::machine::Machine;
+use crate::machine::{Gpu, Machine, open};
 use crate::{bundled, files, history, video};
 
 /// Everything that was tried.
@@ -68,13 +68,24 @@ pub fn doctor() -> Report {
     });
     Report {
         program: crate::receipt::program(),
-        machine: Machine::detect(),
+        machine: machine(),
         has_cuda: cfg!(feature = "cuda"),
         encoders: encoders.collect(),
         ffmpeg: ffmpeg_version(),
         model: model(),
         data_dir: data_dir(),
     }
+}
+
+/// The machine with its GPUs opened, so that what is free of them is known.
+fn machine() -> Machine {
+    let seen = Machine::detect();
+    for gpu in &seen.gpus {
+        if let Err(error) = open(&gpu.device) {
+            tracing::warn!("{}: {error}", gpu.device);
+        }
+    }
+    if seen.gpus.is_empty() { seen } else { Machine::detect() }
 }
 
 fn model() -> Finding {
@@ -124,12 +135,12 @@ impl fmt::Display for Report {
             bytes(memory.available),
             bytes(memory.total)
         )?;
-        let gpus = if self.machine.gpus.is_empty() {
-            "none".to_owned()
-        } else {
-            self.machine.gpus.join(", ")
-        };
-        writeln!(f, "gpus       {gpus}")?;
+        if let Some(why) = &self.machine.no_gpu {
+            writeln!(f, "gpu        none: {why}")?;
+        }
+        for gpu in &self.machine.gpus {
+            writeln!(f, "gpu        {}", line(gpu, self.machine.driver.as_deref()))?;
+        }
         writeln!(f, "ffmpeg     {}", self.ffmpeg)?;
         for codec in &self.encoders {
             match &codec.encoder {
@@ -149,4 +160,28 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// "cuda:0 NVIDIA H200, sm_90, 149.6 GB of 150.1 GB free, driver for CUDA 13.0; attention D=64 by …".
+fn line(gpu: &Gpu, driver: Option<&str>) -> String {
+    let bytes = crate::plan::bytes;
+    let memory = match gpu.free_bytes {
+        Some(free) => format!("{} of {} free", bytes(free), bytes(gpu.total_bytes)),
+        None => format!("{}, but it could not be opened", bytes(gpu.total_bytes)),
+    };
+    let attention = gpu.attention.iter().map(|head| match &head.kernel {
+        Some(kernel) => format!("D={} by {kernel}", head.head_width),
+        None => format!(
+            "D={} by candle's operations, slowly: kernels of ours need sm_80 or later",
+            head.head_width
+        ),
+    });
+    format!(
+        "{} {}, sm_{}, {memory}, driver for CUDA {}; attention {}",
+        gpu.device,
+        gpu.name,
+        gpu.capability.replace('.', ""),
+        driver.unwrap_or("unknown"),
+        attention.collect::<Vec<_>>().join(", ")
+    )
 }

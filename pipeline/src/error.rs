@@ -73,6 +73,35 @@ pub enum Error {
         /// What could be asked for instead.
         available: String,
     },
+    /// The device's memory ran out, though the plan said that it would do.
+    #[error(
+        "{device} ran out of memory while {phase}: about {} were planned for it and {} were free. {advice}",
+        crate::plan::bytes(*requested), crate::plan::bytes(*free)
+    )]
+    DeviceMemory {
+        /// `cuda:N`.
+        device: String,
+        /// The phase.
+        phase: crate::events::Phase,
+        /// What the plan gave the phase, weights that stay included.
+        requested: u64,
+        /// What the device had for this process when it failed.
+        free: u64,
+        /// What would help.
+        advice: String,
+    },
+    /// The device failed, and every later call on it does.
+    #[error(
+        "{device} failed while {phase} ({reason}). What was finished is kept; to use this GPU again start the program anew, or choose device cpu"
+    )]
+    DeviceLost {
+        /// `cuda:N`.
+        device: String,
+        /// The phase.
+        phase: crate::events::Phase,
+        /// The driver's words.
+        reason: String,
+    },
     /// Two clips that are not of one size cannot be compared.
     #[error("cannot compare clips of different sizes: expected {expected}, got {got}")]
     Compare {
@@ -169,21 +198,28 @@ impl Error {
             | Self::Io { .. }
             | Self::Fallback { .. }
             | Self::Model(Model::Argument { .. }) => FailureKind::Input,
-            Self::Memory(_) => FailureKind::Memory,
-            Self::Model(Model::Candle(cause)) if is_out_of_memory(&cause.to_string()) => {
+            Self::Memory(_) | Self::DeviceMemory { .. } => FailureKind::Memory,
+            Self::Model(Model::Candle(cause)) if says_out_of_memory(&cause.to_string()) => {
                 FailureKind::Memory
             }
-            Self::Model(Model::Candle(_) | Model::Cancelled) => FailureKind::Internal,
+            Self::Model(Model::Candle(_) | Model::Cancelled)
+            | Self::History { .. }
+            | Self::DeviceLost { .. }
+            | Self::Cancelled
+            | Self::Panic(_)
+            | Self::Thread(_) => FailureKind::Internal,
             Self::Model(Model::Attention(error)) => {
                 error.downcast_ref::<Self>().map_or(FailureKind::Internal, Self::kind)
             }
             Self::OtherModel { .. } | Self::Model(_) => FailureKind::Model,
             Self::Video(error) => video_kind(error),
             Self::File(_) => FailureKind::Output,
-            Self::History { .. } | Self::Cancelled | Self::Panic(_) | Self::Thread(_) => {
-                FailureKind::Internal
-            }
         }
+    }
+
+    /// Whether a device's memory ran out, from whichever crate it came.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::DeviceMemory { .. }) || says_out_of_memory(&self.to_string())
     }
 
     /// Whether this is a cancellation, from whichever crate it came.
@@ -222,9 +258,11 @@ fn video_kind(error: &VideoError) -> FailureKind {
 }
 
 /// Whether a tensor library's message says that device memory ran out.
-fn is_out_of_memory(message: &str) -> bool {
+fn says_out_of_memory(message: &str) -> bool {
     let message = message.to_lowercase();
-    message.contains("out of memory") || message.contains("out_of_memory")
+    ["out of memory", "out_of_memory", "cublas_status_alloc_failed"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 fn list(problems: &[Problem]) -> String {

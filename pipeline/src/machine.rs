@@ -1,5 +1,6 @@
 //! What this machine has: memory that may still be used, cores, kernels, GPUs.
 
+mod gpu;
 mod memory;
 mod meter;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tessera_kernels::cpu::{Level, level};
 
 use crate::{Error, Result};
+pub use gpu::{Gpu, HeadKernel};
 pub use memory::{LIMIT_VARIABLE, Memory, parse_bytes};
 pub use meter::{Meter, Reading};
 
@@ -21,7 +23,14 @@ pub struct Machine {
     /// Name of the CPU kernels' level, lowered by `TESSERA_KERNELS` when that is set.
     pub kernels: String,
     /// GPUs that this build can use, by index.
-    pub gpus: Vec<String>,
+    #[serde(default)]
+    pub gpus: Vec<Gpu>,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_gpu: Option<String>,
+    /// The newest CUDA that the GPUs' driver knows, "13.0".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// What was wrong while looking, full sentences; every plan repeats it.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -53,11 +62,14 @@ impl DeviceChoice {
 impl Machine {
     /// Looks at this machine.
     pub fn detect() -> Self {
+        let (gpus, no_gpu) = gpu::found();
         Self {
             memory: Memory::detect(),
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             kernels: level().name().into(),
-            gpus: gpus(),
+            gpus,
+            no_gpu,
+            driver: gpu::driver(),
             warnings: memory::misread_limit().into_iter().collect(),
         }
     }
@@ -68,7 +80,7 @@ impl Machine {
             asked: setting.into(),
             reason: reason.into(),
             available: std::iter::once("cpu".to_owned())
-                .chain((0..self.gpus.len()).map(|index| format!("cuda:{index}")))
+                .chain(self.gpus.iter().map(|gpu| gpu.device.clone()))
                 .collect::<Vec<_>>()
                 .join(", "),
         };
@@ -78,12 +90,21 @@ impl Machine {
             DeviceChoice::Auto if self.gpus.is_empty() => Ok("cpu".into()),
             DeviceChoice::Auto => Ok("cuda:0".into()),
             DeviceChoice::Cpu => Ok("cpu".into()),
-            DeviceChoice::Cuda(_) if !cfg!(feature = "cuda") => {
-                Err(missing("this build has no CUDA (feature `cuda`)"))
-            }
             DeviceChoice::Cuda(index) if index < self.gpus.len() => Ok(format!("cuda:{index}")),
-            DeviceChoice::Cuda(_) => Err(missing("there is no such GPU")),
+            DeviceChoice::Cuda(_) => {
+                Err(missing(self.no_gpu.as_deref().unwrap_or("there is no such GPU")))
+            }
         }
+    }
+
+    /// The GPU of a name that [`Self::device`] gave; `None` for the CPU.
+    pub fn gpu(&self, device: &str) -> Option<&Gpu> {
+        self.gpus.iter().find(|gpu| gpu.device == device)
+    }
+
+    /// Bytes that a run on this device may take of its memory.
+    pub fn available_on(&self, device: &str) -> u64 {
+        self.gpu(device).map_or(self.memory.available, Gpu::available_bytes)
     }
 
     /// The number format that `auto` means for the transformer and the text encoder: bf16 where it is multiplied fast.
@@ -101,7 +122,7 @@ impl Machine {
 /// Opens a device by the name that [`Machine::device`] gave.
 pub fn open(device: &str) -> Result<Device> {
     match DeviceChoice::parse(device) {
-        Some(DeviceChoice::Cuda(index)) => Ok(Device::new_cuda(index)?),
+        Some(DeviceChoice::Cuda(index)) => Ok(tessera_kernels::gpu::open(index)?),
         _ => Ok(Device::Cpu),
     }
 }
@@ -114,19 +135,6 @@ pub fn dtype_name(dtype: DType) -> &'static str {
     }
 }
 
-#[cfg(feature = "cuda")]
-fn gpus() -> Vec<String> {
-    // candle numbers what the driver shows; a machine has at most a handful.
-    (0..16)
-        .map_while(|index| Device::new_cuda(index).ok().map(|_| format!("cuda:{index}")))
-        .collect()
-}
-
-#[cfg(not(feature = "cuda"))]
-fn gpus() -> Vec<String> {
-    Vec::new()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,8 +145,22 @@ mod tests {
             cores: 2,
             kernels: "avx2".into(),
             gpus: Vec::new(),
+            no_gpu: Some("this build has no CUDA (feature `cuda`)".into()),
+            driver: None,
             warnings: Vec::new(),
         }
+    }
+
+    fn with_gpu() -> Machine {
+        let gpu = Gpu {
+            device: "cuda:0".into(),
+            name: "NVIDIA H200".into(),
+            capability: "9.0".into(),
+            total_bytes: 150 << 30,
+            free_bytes: Some(100 << 30),
+            attention: Vec::new(),
+        };
+        Machine { gpus: vec![gpu], no_gpu: None, driver: Some("13.0".into()), ..small() }
     }
 
     #[test]
@@ -147,6 +169,13 @@ mod tests {
         assert_eq!(small().device("cpu").unwrap(), "cpu");
         let error = small().device("cuda:3").unwrap_err().to_string();
         assert!(error.contains("cuda:3") && error.contains("available: cpu"), "{error}");
+        assert!(error.contains("feature `cuda`"), "{error}");
+        assert_eq!(with_gpu().device("auto").unwrap(), "cuda:0");
+        assert_eq!(with_gpu().device("cuda").unwrap(), "cuda:0");
+        let error = with_gpu().device("cuda:1").unwrap_err().to_string();
+        assert!(error.contains("no such GPU") && error.contains("cpu, cuda:0"), "{error}");
+        assert_eq!(with_gpu().available_on("cuda:0"), 100 << 30);
+        assert_eq!(with_gpu().available_on("cpu"), 4 << 30);
         assert_eq!(DeviceChoice::parse("cuda:2"), Some(DeviceChoice::Cuda(2)));
         assert_eq!(DeviceChoice::parse("gpu"), None);
     }

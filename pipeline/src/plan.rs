@@ -24,7 +24,7 @@ use tessera_models::geometry::{Geometry, Grid, Size};
 use tessera_models::text;
 
 use crate::events::{FileRole, Phase};
-use crate::machine::{Machine, dtype_name};
+use crate::machine::{Gpu, Machine, dtype_name};
 use crate::request::{self, Request};
 use crate::settings::{self, Preset, Problem};
 use crate::sparsity::options;
@@ -50,6 +50,9 @@ pub struct Plan {
     pub seconds: f64,
     /// `[1, C, T, h, w]` of the latents.
     pub latent_shape: [usize; 5],
+    /// The GPU that it runs on; `None` on the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Gpu>,
     /// The video tokens.
     pub grid: Grid,
     /// Their number.
@@ -244,6 +247,7 @@ impl Plan {
         let memory = MemoryPlan::new(&phases, machine, &settled);
         Ok(Self {
             seconds: size.frames as f64 / settled.fps.as_f64(),
+            gpu: machine.gpu(&settled.device).cloned(),
             tokens: grid.tokens(),
             request,
             model,

@@ -62,6 +62,9 @@ pub struct Receipt {
     pub phases: Vec<PhaseTime>,
     /// Largest resident memory of the process so far, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+    /// Most memory that tensors took of the GPU at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_device_bytes: Option<u64>,
     /// What the plan predicted for it.
     pub planned_peak_bytes: u64,
     /// What was still in memory from the job before.
@@ -89,19 +92,26 @@ pub struct RanOn {
     pub kernels: String,
     /// Threads that run at once.
     pub cores: u32,
+    /// The GPU's product name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
 }
 
 /// A kernel over a range of layers `[first, end)` of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelUse {
-    /// `transformer` or `vae`.
+    /// `text encoder`, `transformer` or `vae`.
     pub part: String,
     /// The layers.
     pub layers: [u64; 2],
     /// `linear`, `attention`, `norm`, `conv`, …
     pub kernel: String,
-    /// Device, level and number format: `cpu/avx512bf16/bf16`.
+    /// Device, level and number format: `cpu/avx512bf16/bf16`. On a GPU the device and whose code ran: `cuda:0/tessera`,
+    /// `/cublas`, or a fallback to `/candle` or `/host`.
     pub variant: String,
+    /// How often it was called, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
 }
 
 /// Self-attention over ranges `[first, end)` of steps, layers and heads, both guidance branches. Where the branches differ,

@@ -5,6 +5,7 @@
 
 mod decode;
 mod denoise;
+mod device;
 mod finish;
 mod load;
 mod partial;
@@ -18,11 +19,11 @@ mod text;
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tessera_models::folder::ModelFolder;
 
 use crate::engine::{Job, Studio};
-use crate::events::{FileRole, WrittenFile};
+use crate::events::{FileRole, Phase, WrittenFile};
 use crate::files::FileError;
 use crate::history::Strip;
 use crate::latents::{self, Description};
@@ -46,9 +47,17 @@ pub(crate) fn generate(
     preflight(&plan, &settled)?;
     record::start(job, &folder, &plan, &settled)?;
     let mut reused = Vec::new();
-    let rows = text::rows(studio, job, &folder, &plan, &settled, &mut reused)?;
-    load::models(studio, job, &folder, &plan, &settled, true, &mut reused)?;
-    let (latents, ran) = denoise::run(studio, job, &folder, &plan, &settled, &rows)?;
+    let here = (&plan, &settled);
+    let rows = device::during(studio, here, Phase::EncodeText, |studio| {
+        text::rows(studio, job, &folder, &plan, &settled, &mut reused)
+    })?;
+    device::during(studio, here, Phase::Load, |studio| {
+        load::models(studio, job, &folder, &plan, &settled, true, &mut reused)
+    })?;
+    let (latents, ran) = device::during(studio, here, Phase::Denoise, |studio| {
+        let (latents, ran) = denoise::run(studio, job, &folder, &plan, &settled, &rows)?;
+        Ok((latents.to_device(&Device::Cpu)?, ran))
+    })?;
     let saved = save(job, &plan, &settled, &latents)?;
     let (receipt, strip) = show(studio, job, &plan, &settled, &latents, (ran, reused))?;
     if !settled.save_latents && std::fs::remove_file(&saved).is_ok() {
@@ -90,7 +99,9 @@ pub(crate) fn resume(
     check_shape(path, &saved.latents, &plan)?;
     preflight(&plan, &settled)?;
     let mut reused = Vec::new();
-    load::models(studio, job, &folder, &plan, &settled, false, &mut reused)?;
+    device::during(studio, (&plan, &settled), Phase::Load, |studio| {
+        load::models(studio, job, &folder, &plan, &settled, false, &mut reused)
+    })?;
     let (receipt, strip) =
         show(studio, job, &plan, &settled, &saved.latents, (Ran::default(), reused))?;
     finish::keep(studio, job, receipt, strip.as_ref())
@@ -109,7 +120,12 @@ fn prepare(
     }
     let path = request.model.clone().map_or_else(bundled::model, Ok)?;
     let folder = ModelFolder::open(&path)?;
-    let machine = studio.machine();
+    let mut machine = studio.machine();
+    let name = machine.device(request.device.as_deref().unwrap_or("auto"))?;
+    if machine.gpu(&name).is_some_and(|gpu| gpu.free_bytes.is_none()) {
+        device::opened(&name)?;
+        machine = studio.machine();
+    }
     let plan = Plan::resolve_for(request, &machine, &studio.rates(), &folder, extent)?;
     job.planned(&plan);
     plan.check_memory()?;
@@ -158,7 +174,10 @@ fn show(
     clip: &Tensor,
     (ran, reused): (Ran, Vec<String>),
 ) -> Result<(Receipt, Option<Strip>)> {
-    let Pictures { video, strip } = decode::run(studio, job, plan, settled, clip)?;
+    let Pictures { video, strip } =
+        device::during(studio, (plan, settled), Phase::Decode, |studio| {
+            decode::run(studio, job, plan, settled, clip)
+        })?;
     Ok((finish::receipt(studio, job, plan, settled, &video, (ran, reused)), strip))
 }
 

@@ -11,4 +11,4 @@ mod testing;
 pub use config::{TransformerConfig, VaeConfig};
 pub use transformer::tensors::IGNORED as TRANSFORMER_IGNORED;
 pub use transformer::{StepModulation, TextContext, WanTransformer, transformer_tensors};
-pub use vae::{DecodeStream, EncodeStream, WanDecoder, WanEncoder, vae_tensors};
+pub use vae::{DecodeStream, EncodeStream, TiledStream, WanDecoder, WanEncoder, vae_tensors};

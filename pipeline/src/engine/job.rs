@@ -12,7 +12,7 @@ use crate::events::{Event, EventKind, FileRole, JobId, Phase, WrittenFile};
 use crate::latest::Latest;
 use crate::plan::Plan;
 use crate::preview::Preview;
-use crate::receipt::{PhaseTime, Receipt};
+use crate::receipt::{KernelUse, PhaseTime, Receipt};
 use crate::{Error, Result};
 
 /// Progress is sent at most this often.
@@ -30,6 +30,7 @@ pub(crate) struct Job<'a> {
     times: Vec<PhaseTime>,
     kept: Vec<WrittenFile>,
     warnings: Vec<String>,
+    kernels: Vec<KernelUse>,
     recorder: Option<Recorder>,
     is_stopped: bool,
 }
@@ -60,6 +61,7 @@ impl<'a> Job<'a> {
             times: Vec::new(),
             kept: Vec::new(),
             warnings: Vec::new(),
+            kernels: Vec::new(),
             recorder: None,
             is_stopped: false,
         }
@@ -212,6 +214,16 @@ impl<'a> Job<'a> {
     /// Warnings so far.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    /// Notes which kernels ran.
+    pub(crate) fn ran(&mut self, kernels: Vec<KernelUse>) {
+        self.kernels.extend(kernels);
+    }
+
+    /// The kernels that were noted.
+    pub(crate) fn kernels(&self) -> &[KernelUse] {
+        &self.kernels
     }
 
     /// Files so far.

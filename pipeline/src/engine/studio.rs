@@ -70,6 +70,12 @@ impl Studio {
         }
         let mut machine = Machine::detect();
         let resident = self.resident.as_ref().map_or(0, |resident| resident.bytes);
+        if let Some(device) = self.resident.as_ref().map(|resident| &resident.device_name)
+            && let Some(gpu) = machine.gpus.iter_mut().find(|gpu| gpu.device == *device)
+        {
+            gpu.free_bytes = gpu.free_bytes.map(|free| free + resident);
+            return machine;
+        }
         let most = machine.memory.limit.unwrap_or(u64::MAX).min(machine.memory.total);
         machine.memory.available = machine.memory.available.saturating_add(resident).min(most);
         machine

@@ -391,6 +391,8 @@ fn what_cannot_work_is_refused_before_any_work() {
         cores: 1,
         kernels: "avx2".into(),
         gpus: Vec::new(),
+        no_gpu: None,
+        driver: None,
         warnings: Vec::new(),
     };
     bench.engine =

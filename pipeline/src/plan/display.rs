@@ -11,9 +11,10 @@ impl fmt::Display for Plan {
         let word = |value: &Option<String>| value.clone().unwrap_or_default();
         let [_, channels, frames, rows, columns] = self.latent_shape;
         writeln!(f, "model      {} ({})", self.model.name, self.model.path.display())?;
+        let gpu = self.gpu.as_ref().map_or_else(String::new, |gpu| format!(" ({})", gpu.name));
         writeln!(
             f,
-            "on         {}, {} (VAE {})",
+            "on         {}{gpu}, {} (VAE {})",
             word(&request.device),
             word(&request.dtype),
             word(&request.vae_dtype)

@@ -11,6 +11,8 @@ use crate::machine::Machine;
 
 /// The program itself, its libraries and thread stacks.
 const PROGRAM: u64 = 80 << 20;
+/// What kernels and libraries keep on a GPU beside tensors.
+const CONTEXT: u64 = 600 << 20;
 /// Decoded frames that wait for the video encoder, and what the encoder looks ahead, in frames.
 const FRAMES_IN_ENCODER: u64 = 64;
 
@@ -34,9 +36,12 @@ pub(super) struct Peaks {
 pub(super) fn peaks(bytes: &Bytes, settled: &Settled) -> Peaks {
     let frame = (settled.size.width * settled.size.height) as u64 * 3;
     let encoder = frame * FRAMES_IN_ENCODER.min(settled.size.frames as u64);
-    let resident = PROGRAM + bytes.transformer + bytes.decoder;
+    // On a GPU the program's own memory is elsewhere, and frames go to the encoder through the host.
+    let is_gpu = settled.device != "cpu";
+    let (program, encoder) = if is_gpu { (CONTEXT, 0) } else { (PROGRAM, encoder) };
+    let resident = program + bytes.transformer + bytes.decoder;
     Peaks {
-        encode_text: PROGRAM + bytes.encode_text,
+        encode_text: program + bytes.encode_text,
         load: resident + bytes.transformer / 50, // one tensor as read, before it is converted and packed
         denoise: resident + (bytes.denoise as f64 * DENOISE_MARGIN) as u64,
         decode: resident + (bytes.decode as f64 * DECODE_MARGIN) as u64 + encoder,
@@ -77,9 +82,8 @@ impl MemoryPlan {
         let worst = phases.iter().max_by_key(|phase| phase.peak_bytes);
         let (needed, phase) =
             worst.map_or((0, Phase::Load), |worst| (worst.peak_bytes, worst.phase));
-        let available = machine.memory.available;
-        // On a GPU the driver is the judge; its free memory is not known here.
-        let refusal = (settled.device == "cpu" && needed > available).then(|| Refusal {
+        let available = machine.available_on(&settled.device);
+        let refusal = (needed > available).then(|| Refusal {
             needed,
             available,
             phase,
@@ -102,7 +106,11 @@ fn advice(phase: Phase, settled: &Settled) -> String {
     if phase == Phase::Decode && settled.vae_dtype == candle_core::DType::F32 {
         ways.push("vae-dtype bf16");
     }
-    ways.push("closing other programs");
+    ways.push(if settled.device == "cpu" {
+        "closing other programs"
+    } else {
+        "closing other programs on the GPU, device cpu"
+    });
     format!("What helps: {}; --override-memory runs it anyway.", ways.join(", "))
 }
 

@@ -16,6 +16,8 @@ pub(super) fn machine(available: u64) -> Machine {
         cores: 2,
         kernels: "avx2".into(),
         gpus: Vec::new(),
+        no_gpu: None,
+        driver: None,
         warnings: Vec::new(),
     }
 }

@@ -3,8 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
+use tessera_kernels::gpu;
+use tessera_models::wan::{TiledStream, WanDecoder};
 
+use super::device;
 use super::sink::{self, Sink};
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, FileRole, Phase};
@@ -42,14 +45,13 @@ pub(super) fn run(
     } else {
         None
     };
-    let mut stream = decoder.stream();
+    let mut source = Source::new(decoder, &latents, settled)?;
     let mut stripper = Stripper::new(plan.size.frames);
     let size = (plan.size.width as u32, plan.size.height as u32);
     let mut first = 0;
     for group in 0..groups {
         job.rest()?;
-        let pixels = stream.step(&latents.narrow(2, group, 1)?)?;
-        let pictures = pictures(&pixels)?;
+        let pictures = source.group(job, group)?;
         let count = pictures.len() as u64;
         for picture in pictures {
             stripper.push(size, &picture);
@@ -64,7 +66,8 @@ pub(super) fn run(
             return Err(Error::Cancelled);
         }
     }
-    drop(stream);
+    drop(source);
+    job.ran(device::kernels("vae", 1, &settled.device));
     job.finish();
     job.start(Phase::EncodeVideo, frames);
     if let Some(pngs) = pngs {
@@ -83,19 +86,69 @@ pub(super) fn run(
     Ok(Pictures { video, strip: stripper.finish() })
 }
 
+/// Decodes group by group; where a device's memory does not do, in smaller and smaller tiles.
+struct Source<'a> {
+    decoder: &'a WanDecoder,
+    latents: &'a Tensor,
+    device: &'a str,
+    stream: TiledStream<'a>,
+    size: [usize; 2],
+    side: usize,
+}
+
+impl<'a> Source<'a> {
+    fn new(decoder: &'a WanDecoder, latents: &'a Tensor, settled: &'a Settled) -> Result<Self> {
+        let (_, _, _, rows, columns) = latents.dims5()?;
+        let (size, side) = ([rows, columns], rows.max(columns));
+        let stream = TiledStream::new(decoder, size, side);
+        Ok(Self { decoder, latents, device: &settled.device, stream, size, side })
+    }
+
+    /// The pictures of a group. After it ran out of memory the clip is streamed again from its start in smaller tiles, for
+    /// what convolutions remember, without showing again what was shown.
+    fn group(&mut self, job: &mut Job<'_>, group: usize) -> Result<Vec<Arc<[u8]>>> {
+        let mut outcome = self.step(group);
+        while let Err(error) = &outcome
+            && error.is_out_of_memory()
+            && let Some(side) = TiledStream::smaller(self.side)
+        {
+            self.side = side;
+            self.stream = TiledStream::new(self.decoder, self.size, side);
+            if let Some(device) = self.latents.device().is_cuda().then(|| self.latents.device()) {
+                gpu::trim(device);
+            }
+            job.warn(format!(
+                "{} ran out of memory while decoding latent frame {}: it goes on in {} overlapping tiles a picture, whose seams are blended.",
+                self.device,
+                group + 1,
+                self.stream.tiles()
+            ));
+            let caught_up = (0..group).try_for_each(|before| self.step(before).map(drop));
+            outcome = caught_up.and_then(|()| self.step(group));
+        }
+        outcome
+    }
+
+    fn step(&mut self, group: usize) -> Result<Vec<Arc<[u8]>>> {
+        pictures(&self.stream.step(&self.latents.narrow(2, group, 1)?)?)
+    }
+}
+
 /// Pixels `[1, 3, n, H, W]` in [−1, 1] as n pictures of packed RGB, rounded to the nearest of 256 levels.
 fn pictures(pixels: &Tensor) -> Result<Vec<Arc<[u8]>>> {
     let levels =
         ((pixels.to_dtype(DType::F32)?.affine(0.5, 0.5)?.clamp(0.0, 1.0)? * 255.0)?).round()?;
-    let rows_last =
-        levels.squeeze(0)?.permute((1, 2, 3, 0))?.contiguous()?.to_device(&Device::Cpu)?;
+    // Bytes, not floats, leave the device.
+    let rows_last = levels.to_dtype(DType::U8)?.squeeze(0)?.permute((1, 2, 3, 0))?.contiguous()?;
     let (count, height, width, _) = rows_last.dims4()?;
-    let bytes = rows_last.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()?;
+    let bytes = rows_last.flatten_all()?.to_vec1::<u8>()?;
     Ok(bytes.chunks_exact(height * width * 3).take(count).map(Arc::from).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]

@@ -13,6 +13,7 @@ use tessera_models::folder::ModelFolder;
 use tessera_models::guidance::combine;
 use tessera_models::text::TextRows;
 
+use super::device;
 use super::partial::{self, Finished};
 use crate::attention::{self, Subject};
 use crate::engine::{Job, Studio};
@@ -96,9 +97,9 @@ pub(super) fn run(
                 return Err(not_finite(index));
             }
             let next = sampler.step(&velocity, &sample)?;
-            let sample = std::mem::replace(&mut sample, next);
+            let seen = std::mem::replace(&mut sample, next);
             let steps = Denoised { steps: index + 1, of };
-            let finished = last.insert(Finished { sample, velocity, sigma: sigmas[index], steps });
+            let finished = last.insert(Finished::new(&seen, &velocity, sigmas[index], steps)?);
             for news in attention.tally().news() {
                 job.warn(news);
             }
@@ -110,7 +111,7 @@ pub(super) fn run(
                 elapsed_ms: started.elapsed().as_millis() as u64,
             });
             if let Some(projection) = &projection {
-                match finished.clip().and_then(|clip| projection.rgb(&clip)) {
+                match projection.rgb(finished.clip()) {
                     Ok(rgb) => job.preview(|job| preview(job, steps, plan, rgb)),
                     // Nobody loses a clip because it could not be watched.
                     Err(error) => tracing::warn!("no preview of step {index}: {error}"),
@@ -128,6 +129,7 @@ pub(super) fn run(
     if let Some(recorder) = job.recorder() {
         recorder.latents(of, &sample);
     }
+    job.ran(device::kernels("transformer", layers, &settled.device));
     let ran = ran(attention.tally(), plan, settled);
     if let Some(work) = ran.work {
         job.worked(work);

@@ -1,8 +1,10 @@
 //! The end of a clip: receipt, sidecar, history.
 
 use tessera_kernels::cpu::level;
+use tessera_kernels::gpu;
 
 use super::denoise::Ran;
+use super::device;
 use crate::engine::{Job, Studio};
 use crate::events::{EventKind, FileRole};
 use crate::history::Strip;
@@ -27,6 +29,7 @@ pub(super) fn receipt(
         vae_dtype: dtype_name(settled.vae_dtype).into(),
         kernels: level().name().into(),
         cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        gpu: plan.gpu.as_ref().map(|gpu| gpu.name.clone()),
     };
     let layers = studio
         .resident
@@ -43,16 +46,25 @@ pub(super) fn receipt(
         grid: plan.grid,
         prompt_tokens: plan.prompt_tokens,
         negative_tokens: plan.negative_tokens,
-        kernels: kernels(&ran_on, if ran.attention.is_empty() { 0 } else { layers }),
+        kernels: if settled.device == "cpu" {
+            kernels(&ran_on, if ran.attention.is_empty() { 0 } else { layers })
+        } else {
+            job.kernels().to_vec()
+        },
         ran_on,
         attention: ran.attention,
         sparsity: plan.attention.clone(),
         calls: ran.calls,
         phases: job.times(),
         peak_memory_bytes: peak_memory(),
+        peak_device_bytes: studio.resident.as_ref().and_then(|seat| gpu::peak_bytes(&seat.device)),
         planned_peak_bytes: plan.memory.peak_bytes,
         reused,
-        fallbacks: fallbacks(settled).into_iter().chain(ran.fallbacks).collect(),
+        fallbacks: fallbacks(settled)
+            .into_iter()
+            .chain(device::fallbacks(job.kernels(), &settled.device))
+            .chain(ran.fallbacks)
+            .collect(),
         warnings: job.warnings(),
         video: VideoFacts {
             codec: video.codec.name().into(),
@@ -100,20 +112,14 @@ pub(super) fn keep(
     Ok(receipt)
 }
 
-/// The kernels of each part. On a GPU the reference path of candle runs until there are CUDA kernels.
+/// The CPU's kernels of each part.
 fn kernels(ran_on: &RanOn, layers: u64) -> Vec<KernelUse> {
-    let variant = |dtype: &str| {
-        if ran_on.device == "cpu" {
-            format!("cpu/{}/{dtype}", ran_on.kernels)
-        } else {
-            format!("{}/reference/{dtype}", ran_on.device)
-        }
-    };
     let of = |part: &str, layers: u64, kernel: &str, dtype: &str| KernelUse {
         part: part.into(),
         layers: [0, layers],
         kernel: kernel.into(),
-        variant: variant(dtype),
+        variant: format!("cpu/{}/{dtype}", ran_on.kernels),
+        calls: None,
     };
     let mut all = Vec::new();
     if layers > 0 {
@@ -130,7 +136,14 @@ fn kernels(ran_on: &RanOn, layers: u64) -> Vec<KernelUse> {
 /// Refuses a sparse run that is strict where other kernels than the best would run: that is known before anything runs.
 pub(super) fn check_strict(plan: &Plan, settled: &Settled) -> Result<()> {
     let is_strict = plan.attention.is_some() && plan.request.strict.unwrap_or(false);
-    match fallbacks(settled).into_iter().next().filter(|_| is_strict) {
+    let no_kernel = plan
+        .gpu
+        .as_ref()
+        .filter(|gpu| gpu.attention.iter().all(|head| head.kernel.is_none()))
+        .map(|gpu| {
+            format!("{} has no attention kernel of ours: candle's operations would run.", gpu.name)
+        });
+    match fallbacks(settled).into_iter().chain(no_kernel).next().filter(|_| is_strict) {
         Some(what) => {
             let what = what.trim_end_matches('.').to_owned();
             Err(Error::Fallback { place: "every call".into(), what })
@@ -142,11 +155,6 @@ pub(super) fn check_strict(plan: &Plan, settled: &Settled) -> Result<()> {
 /// What did not run as it should.
 fn fallbacks(settled: &Settled) -> Vec<String> {
     let mut all = Vec::new();
-    if settled.device != "cpu" {
-        all.push(
-            "The GPU ran candle's own operations: this build has no CUDA kernels of ours.".into(),
-        );
-    }
     if settled.device == "cpu" && level() == tessera_kernels::cpu::Level::Reference {
         all.push(
             "The CPU ran the reference kernels, which are slow (TESSERA_KERNELS lowers the level)."

@@ -1,5 +1,6 @@
 //! Weights into memory, unless they are there from the job before.
 
+use tessera_kernels::gpu;
 use tessera_models::cost::decoder_weight_bytes;
 use tessera_models::folder::ModelFolder;
 use tessera_models::wan::{WanDecoder, WanTransformer};
@@ -25,6 +26,7 @@ pub(super) fn models(
 ) -> Result<()> {
     job.start(Phase::Load, PARTS);
     let seat = studio.seat(&plan.model.fingerprint, &settled.device)?;
+    gpu::forget_peak(&seat.device);
     let parts = Shares::of(folder, with_transformer);
     let (dtype, vae_dtype) = (dtype_name(settled.dtype), dtype_name(settled.vae_dtype));
     let mut is_all_there = true;

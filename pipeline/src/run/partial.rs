@@ -2,7 +2,7 @@
 //!
 //! The sample itself is mostly noise then; m = x − σ·v is what the model took the clip to be. `resume` decodes it.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::engine::Job;
 use crate::events::FileRole;
@@ -12,20 +12,28 @@ use crate::{Result, latents};
 
 /// The last finished step.
 pub(super) struct Finished {
-    /// What the model saw, `[1, C, T, h, w]` F32.
-    pub(super) sample: Tensor,
-    /// What it predicted, likewise.
-    pub(super) velocity: Tensor,
-    /// The noise level of the sample.
-    pub(super) sigma: f64,
+    /// The clean latents as the model predicted them there, `[1, C, T, h, w]` F32 in main memory, where no failing GPU
+    /// takes them along.
+    clip: Tensor,
     /// Steps that were finished.
     pub(super) steps: Denoised,
 }
 
 impl Finished {
-    /// The clean latents as predicted at this step, `[1, C, T, h, w]` F32.
-    pub(super) fn clip(&self) -> Result<Tensor> {
-        Ok((&self.sample - (&self.velocity * self.sigma)?)?)
+    /// Of what the model saw and predicted at noise level `sigma`, both `[1, C, T, h, w]` F32.
+    pub(super) fn new(
+        sample: &Tensor,
+        velocity: &Tensor,
+        sigma: f64,
+        steps: Denoised,
+    ) -> Result<Self> {
+        let clip = (sample - (velocity * sigma)?)?.to_device(&Device::Cpu)?;
+        Ok(Self { clip, steps })
+    }
+
+    /// The clean latents.
+    pub(super) fn clip(&self) -> &Tensor {
+        &self.clip
     }
 }
 
@@ -35,7 +43,7 @@ pub(super) fn keep(job: &mut Job<'_>, plan: &Plan, settled: &Settled, last: &Fin
     let saved = || -> Result<u64> {
         let description =
             Description { denoised: Some(last.steps), ..Description::of(plan, settled) };
-        latents::save(&path, &last.clip()?, &description)?;
+        latents::save(&path, last.clip(), &description)?;
         Ok(std::fs::metadata(&path).map(|file| file.len()).unwrap_or_default())
     };
     match saved() {

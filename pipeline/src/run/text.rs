@@ -3,6 +3,7 @@
 use tessera_models::folder::ModelFolder;
 use tessera_models::text::{self, TextRows};
 
+use super::device;
 use crate::engine::{Job, Rows, RowsKey, Studio};
 use crate::events::Phase;
 use crate::machine::{dtype_name, open};
@@ -45,6 +46,7 @@ pub(super) fn rows(
     let device = open(&settled.device)?;
     let rows =
         text::encode_prompts(folder, &key.ids, settled.dtype, &device, &mut job.watch(0, PARTS))?;
+    job.ran(device::kernels("text encoder", 1, &settled.device));
     studio.rows = Some(Rows { key, rows: rows.clone() });
     job.finish();
     Ok(rows)

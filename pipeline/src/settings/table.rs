@@ -161,7 +161,7 @@ const RUNNING: &[Setting] = &[
             matches: |text| crate::machine::DeviceChoice::parse(text).is_some(),
         },
         default: Preset::Text("auto"),
-        help: "auto, cpu, cuda or cuda:N. auto takes the first GPU of a build with CUDA, otherwise the CPU.",
+        help: "auto, cpu, cuda or cuda:N. auto takes the first GPU of a build with CUDA, otherwise the CPU. `tessera doctor` lists them.",
         section: Section::Machine,
         unit: "",
     },

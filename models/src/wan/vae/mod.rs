@@ -21,10 +21,12 @@ mod residual;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 pub use decoder::{DecodeStream, WanDecoder};
 pub use encoder::{EncodeStream, WanEncoder};
 pub use tensors::{decoder_tensors, encoder_tensors, vae_tensors};
+pub use tiles::TiledStream;
 
 /// Each latent channel's mean and standard deviation in the autoencoder's space, `[1, z, 1, 1, 1]` F32.
 #[derive(Debug)]

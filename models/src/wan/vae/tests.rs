@@ -55,6 +55,26 @@ fn decoding_in_steps_is_one_causal_pass() {
 }
 
 #[test]
+fn tiles_are_close_to_the_whole_picture() {
+    let decoder = decoder(&config(), DType::F32);
+    let latents = tensor(7, &[1, 3, 2, 24, 18]);
+    let whole = decoded(&decoder, &latents);
+    let tiled = |side| {
+        let mut stream = TiledStream::new(&decoder, [24, 18], side);
+        let group = |frame| stream.step(&latents.narrow(2, frame, 1).unwrap()).unwrap();
+        let groups: Vec<_> = (0..2).map(group).collect();
+        (Tensor::cat(&groups, 2).unwrap(), stream.tiles())
+    };
+    let (same, one) = tiled(24);
+    assert_eq!((worst(&same, &whole), one), (0.0, 1));
+    let (near, four) = tiled(16);
+    assert_eq!((near.dims(), four), (whole.dims(), 4));
+    let mean = (near - whole).unwrap().abs().unwrap().mean_all().unwrap();
+    let mean = mean.to_scalar::<f32>().unwrap();
+    assert!(mean < 0.05, "{mean}");
+}
+
+#[test]
 fn encoding_in_steps_is_one_causal_pass() {
     let encoder = encoder(&config());
     let pixels = tensor(2, &[2, 3, 13, 16, 24]);
