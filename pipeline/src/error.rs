@@ -172,6 +172,28 @@ pub enum Error {
         /// Its fingerprint.
         got: String,
     },
+    /// A sweep file is not what it should be.
+    #[error("{}:{line}: {key}: expected {expected}, got {got}", path.display())]
+    SweepFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key at fault.
+        key: String,
+        /// What would do.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+    /// A sweep's folder cannot be used.
+    #[error("{}: {reason}", folder.display())]
+    Sweep {
+        /// The folder.
+        folder: PathBuf,
+        /// What was expected and what is there, and what to do.
+        reason: String,
+    },
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -195,6 +217,8 @@ impl Error {
             | Self::Device { .. }
             | Self::Compare { .. }
             | Self::Recording { .. }
+            | Self::Sweep { .. }
+            | Self::SweepFile { .. }
             | Self::Io { .. }
             | Self::Fallback { .. }
             | Self::Model(Model::Argument { .. }) => FailureKind::Input,

@@ -34,6 +34,7 @@ pub mod resume;
 pub mod run;
 pub mod settings;
 pub mod sparsity;
+pub mod sweep;
 pub mod table;
 mod tokenizer;
 pub mod video;
