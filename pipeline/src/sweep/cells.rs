@@ -191,7 +191,7 @@ fn arms(sweep: &Sweep) -> Vec<Arm> {
             arms.iter().position(|arm| arm.role == Role::Reference && arm.settings == dense);
         let reference = reference.unwrap_or_else(|| {
             let index = arms.len();
-            let name = name(&Map::from_iter([("attention".into(), DENSE.into())]), &dense, sweep);
+            let name = name(&dense_method(), &dense, sweep);
             arms.push(Arm {
                 name: name.clone(),
                 role: Role::Reference,
@@ -215,11 +215,16 @@ fn arms(sweep: &Sweep) -> Vec<Arm> {
         if (is_dense && point == arms[reference].settings) || compared.contains(&point) {
             continue;
         }
-        let name = name(&Map::new(), &point, sweep);
+        let method = if is_dense { dense_method() } else { Map::new() };
+        let name = name(&method, &point, sweep);
         arms.push(Arm { name, role: Role::Compared, settings: point.clone(), reference });
         compared.push(point);
     }
     arms
+}
+
+fn dense_method() -> Map<String, Value> {
+    Map::from_iter([("attention".into(), DENSE.into())])
 }
 
 fn attention_of<'a>(point: &'a Map<String, Value>, sweep: &'a Sweep) -> &'a str {
@@ -317,14 +322,13 @@ struct Named {
 impl Named {
     /// A hash of the settings, the weights, the files that settings name, and this program.
     fn key(&mut self, request: &Request, role: Role) -> Result<String> {
-        let fingerprint = match self.fingerprints.get(&request.model) {
-            Some(known) => known.clone(),
-            None => {
-                let path = request.model.clone().map_or_else(bundled::model, Ok)?;
-                let found = ModelFolder::open(&path)?.fingerprint().to_owned();
-                self.fingerprints.insert(request.model.clone(), found.clone());
-                found
-            }
+        let fingerprint = if let Some(known) = self.fingerprints.get(&request.model) {
+            known.clone()
+        } else {
+            let path = request.model.clone().map_or_else(bundled::model, Ok)?;
+            let found = ModelFolder::open(&path)?.fingerprint().to_owned();
+            self.fingerprints.insert(request.model.clone(), found.clone());
+            found
         };
         let mut content = vec![receipt::program(), fingerprint];
         // Where these lie says nothing of the clip.

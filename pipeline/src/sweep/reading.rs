@@ -38,7 +38,7 @@ pub(super) fn sweep(text: &str, path: &Path) -> Result<Sweep> {
         let span = error.span().unwrap_or(0..0);
         reader.wrong(span, "file", "TOML", error.message())
     })?;
-    let top = reader.entries(document.get_ref());
+    let top = entries(document.get_ref());
     let find = |name: &str| top.iter().find(|entry| entry.key == name);
     let Some(version) = find("version") else {
         return Err(reader.wrong(0..0, "version", format!("version = {VERSION}"), "nothing"));
@@ -62,7 +62,7 @@ pub(super) fn sweep(text: &str, path: &Path) -> Result<Sweep> {
     };
     if let Some(title) = find("title") {
         let text = title.value.get_ref().as_str();
-        sweep.title = text.ok_or_else(|| reader.unfit(title, "a text"))?.to_owned();
+        sweep.title = text.ok_or_else(|| reader.unfit(title, "a text"))?.into();
     }
     if let Some(seeds) = find("seeds") {
         let values = reader.values(seeds, row_of("seed"))?;
@@ -145,21 +145,9 @@ impl Reader<'_> {
         self.wrong(span, entry.key, expected, got)
     }
 
-    /// The entries of a table in the order they stand.
-    fn entries<'b>(&self, table: &'b DeTable<'b>) -> Vec<Entry<'b>> {
-        let entry = |(key, value): (&'b Spanned<_>, &'b Item<'b>)| Entry {
-            key: AsRef::<str>::as_ref(key.get_ref() as &std::borrow::Cow<'b, str>),
-            key_at: key.span(),
-            value,
-        };
-        let mut entries: Vec<_> = table.iter().map(entry).collect();
-        entries.sort_by_key(|entry| entry.key_at.start);
-        entries
-    }
-
     fn table<'b>(&self, entry: &Entry<'b>) -> Result<Vec<Entry<'b>>> {
         match entry.value.get_ref() {
-            DeValue::Table(table) => Ok(self.entries(table)),
+            DeValue::Table(table) => Ok(entries(table)),
             _ => Err(self.unfit(entry, "a table")),
         }
     }
@@ -261,7 +249,7 @@ impl Reader<'_> {
         let expected =
             "a range such as { from = 1, to = 9, by = 2 } with by above 0 and to not below from";
         let mut ends = [None, None, Some(1.0)];
-        for part in self.entries(range) {
+        for part in entries(range) {
             let place = ["from", "to", "by"].iter().position(|name| *name == part.key);
             let place =
                 place.ok_or_else(|| self.wrong(part.at(), entry.key, expected, part.key))?;
@@ -410,7 +398,12 @@ impl Reader<'_> {
                                 as usize;
                         }
                         _ => {
-                            return Err(self.wrong(part.at(), "prompts", "file or first", part.key));
+                            return Err(self.wrong(
+                                part.at(),
+                                "prompts",
+                                "file or first",
+                                part.key,
+                            ));
                         }
                     }
                 }
@@ -425,6 +418,18 @@ impl Reader<'_> {
             self.unfit(entry, "a list of prompts, or { file = \"prompts.txt\", first = 4 }")
         })
     }
+}
+
+/// The entries of a table in the order they stand.
+fn entries<'b>(table: &'b DeTable<'b>) -> Vec<Entry<'b>> {
+    let entry = |(key, value): (&'b Spanned<_>, &'b Item<'b>)| Entry {
+        key: AsRef::<str>::as_ref(key.get_ref() as &std::borrow::Cow<'b, str>),
+        key_at: key.span(),
+        value,
+    };
+    let mut entries: Vec<_> = table.iter().map(entry).collect();
+    entries.sort_by_key(|entry| entry.key_at.start);
+    entries
 }
 
 /// The lines of a file that hold a prompt: neither empty nor a remark.
