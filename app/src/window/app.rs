@@ -72,11 +72,12 @@ impl Window {
         dial: Dial,
         folder: Option<PathBuf>,
         (prefs, told): Remembered,
+        software: Option<String>,
     ) -> anyhow::Result<Self> {
         let size = prefs.size;
-        let mut store = Store::new(prefs)?;
+        let mut store = Store::new(prefs, software)?;
         install_fonts(ctx);
-        store.theme.apply(ctx);
+        store.dress(ctx);
         ctx.set_zoom_factor(store.scale);
         ctx.options_mut(|options| options.zoom_with_keyboard = false); // the table has these keys
         if let Some(told) = told {
@@ -147,6 +148,7 @@ impl Window {
         super::past_apply::hear(self, ctx);
         self.drops(ctx);
         self.advance();
+        self.store.drawing.find(ctx, self.store.runs.running().is_some());
         self.measure();
         if let Some((job, path, fps)) = self.store.stage() {
             self.workers.give(Errand::Film { job, path, fps });
@@ -159,7 +161,8 @@ impl Window {
         }
         self.see(ctx);
         if layout::is_shown(self.store.layout.as_ref(), Pane::Screen) {
-            self.store.player.tick(ctx); // behind another tab a film asks for no frames
+            let rests = self.store.drawing.is_sparing();
+            self.store.player.tick(ctx, rests); // behind another tab a film asks for no frames
         }
         self.save(ctx);
     }
@@ -316,8 +319,11 @@ impl Window {
         }
     }
 
-    /// Shows new lines of the log for a while.
+    /// Shows new lines of the log for a while. They move in and out, so those that come while the processor is spared wait.
     fn toast(&mut self, ctx: &Context) {
+        if self.store.drawing.is_sparing() {
+            return;
+        }
         for line in self.store.log.take_unread() {
             let text = crate::text::shorten(&line.text, 90);
             let seconds = match line.level {

@@ -191,6 +191,7 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         | Command::OtherBranch => look(window, command),
         Command::Follow => store.lens.follow(!store.lens.follows),
         Command::RecordClips => store.records = !store.records,
+        Command::SpareProcessor => store.drawing.spares = !store.drawing.spares,
         Command::SelectionBack => store.trail.back(),
         Command::SelectionForward => store.trail.forward(),
         Command::Palette => open(window, Over::Palette { typed: String::new(), chosen: 0 }),
@@ -292,8 +293,8 @@ fn pause(window: &mut Window) {
 fn theme(window: &mut Window, ctx: &Context, choice: Choice) {
     match Theme::load(choice) {
         Ok(theme) => {
-            theme.apply(ctx);
             (window.store.theme, window.store.choice) = (theme, choice);
+            window.store.dress(ctx);
         }
         Err(error) => {
             window.store.log.say(Level::Error, format!("This theme cannot be read: {error}"));

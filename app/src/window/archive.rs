@@ -9,6 +9,8 @@ use tessera_pipeline::Error;
 use tessera_pipeline::history::{History, Query, Row, Strip, is_damage};
 use tessera_pipeline::receipt::Receipt;
 
+use super::pace;
+
 /// Errors are large; here they are boxed.
 type Result<T> = std::result::Result<T, Box<Error>>;
 
@@ -98,7 +100,7 @@ struct Keeper {
 impl Keeper {
     fn say(&self, told: Told) {
         if self.answers.send(told).is_ok() {
-            self.ctx.request_repaint();
+            pace::wake(&self.ctx);
         }
     }
 

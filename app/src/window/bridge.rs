@@ -10,6 +10,8 @@ use tessera_pipeline::engine::Engine;
 use tessera_pipeline::events::{Command, Event, EventKind};
 use tessera_pipeline::preview::Preview;
 
+use super::pace;
+
 /// How soon progress is seen. Drawing has a price where the processor does it, and no bar is read twenty times a second.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Events that may wait for the window; a minute of progress.
@@ -61,13 +63,14 @@ impl Bridge {
         let (ctx, gone) = (ctx.clone(), Arc::clone(&is_gone));
         std::thread::Builder::new().name("tessera-events".into()).spawn(move || {
             for event in line.events {
-                let is_progress = matches!(event.kind, EventKind::Progress { .. });
+                let (is_progress, is_last) =
+                    (matches!(event.kind, EventKind::Progress { .. }), event.kind.is_last());
                 // Without a window nobody reads; going on reading keeps the engine from waiting.
                 let _ = outbox.send(event);
-                if is_progress {
-                    ctx.request_repaint_after(PROGRESS_EVERY);
-                } else {
-                    ctx.request_repaint();
+                match (is_progress, is_last) {
+                    (true, _) => pace::wake_after(&ctx, PROGRESS_EVERY),
+                    (_, true) => ctx.request_repaint(),
+                    _ => pace::wake(&ctx),
                 }
             }
             gone.store(true, Ordering::Release);

@@ -63,6 +63,7 @@ pub(crate) enum Command {
     NormalSize,
     FullScreen,
     ResetLayout,
+    SpareProcessor,
     Close,
 }
 
@@ -182,6 +183,9 @@ impl Command {
             Self::Forget => {
                 let is_seen = layout::is_shown(store.layout.as_ref(), Pane::History);
                 unless(is_seen && store.past.chosen.is_some(), "No clip is chosen in the history.")
+            }
+            Self::SpareProcessor => {
+                unless(store.drawing.software.is_some(), "A graphics device draws the window.")
             }
             Self::SnapSize => unless(store.planning.snapped().is_some(), "The size is legal."),
             Self::SelectionBack => unless(store.trail.can_go_back(), "There is nothing before."),

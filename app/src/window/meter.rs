@@ -7,6 +7,8 @@ use eframe::egui::Context;
 use tessera_pipeline::latest::Latest;
 use tessera_pipeline::machine::{self, Reading};
 
+use super::pace;
+
 /// Time between two readings.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,6 @@ fn watch(wishes: &Receiver<bool>, latest: &Latest<Reading>, ctx: &Context) {
     let Some(mut meter) = machine::Meter::new() else { return };
     while let Err(RecvTimeoutError::Timeout) = wishes.recv_timeout(EVERY) {
         latest.put(meter.read());
-        ctx.request_repaint();
+        pace::wake(ctx);
     }
 }

@@ -36,6 +36,7 @@ mod lens_desks;
 mod log;
 mod meter;
 mod models;
+mod pace;
 mod past;
 mod past_apply;
 mod planning;
@@ -100,7 +101,8 @@ pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Exit> {
         options,
         Box::new(|creation| {
             let dial = Box::new(Line::to_engine);
-            let mut window = Window::new(&creation.egui_ctx, dial, folder, remembered)?;
+            let software = software_renderer(creation);
+            let mut window = Window::new(&creation.egui_ctx, dial, folder, remembered, software)?;
             if let Some(file) = file {
                 if is_recording {
                     window.open_recording(file);
@@ -115,6 +117,12 @@ pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Exit> {
         Ok(()) => Ok(Exit::Success),
         Err(error) => Err(WindowError::NotOpened(error.to_string()).into()),
     }
+}
+
+/// The name of what draws, where that is the processor.
+fn software_renderer(creation: &eframe::CreationContext<'_>) -> Option<String> {
+    let info = creation.wgpu_render_state.as_ref()?.adapter.get_info();
+    (info.device_type == eframe::wgpu::DeviceType::Cpu).then_some(info.name)
 }
 
 /// Whether there is a screen. Only X11 and Wayland can be asked without opening one.

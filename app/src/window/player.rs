@@ -146,8 +146,9 @@ impl Player {
         self.uploads
     }
 
-    /// Moves on to the time of this frame of the window, and sees to the texture.
-    pub(crate) fn tick(&mut self, ctx: &Context) {
+    /// Moves on to the time of this frame of the window, and sees to the texture. While previews rest they stand still and ask
+    /// for nothing; a clip goes on, because somebody chose to watch it.
+    pub(crate) fn tick(&mut self, ctx: &Context, previews_rest: bool) {
         let now = ctx.input(|input| input.time);
         let passed = self.moved_at.replace(now).map_or(0.0, |then| (now - then).max(0.0));
         let Some(film) = &self.film else {
@@ -156,7 +157,9 @@ impl Player {
         };
         let count = film.frames.len() as f64;
         let rate = film.fps * self.speed();
-        if self.is_playing && count > 1.0 {
+        let rests = previews_rest && matches!(film.source, Source::Preview { .. });
+        let is_moving = self.is_playing && count > 1.0 && !rests;
+        if is_moving {
             // Half a second without a frame is a window that slept, not time that was watched.
             self.position += passed.min(0.5) * rate;
             if self.repeats {
@@ -165,7 +168,7 @@ impl Player {
                 (self.position, self.is_playing) = (count - 1.0, false);
             }
         }
-        if self.is_playing && count > 1.0 {
+        if is_moving && self.is_playing {
             let left = (self.position.floor() + 1.0 - self.position) / rate;
             ctx.request_repaint_after(Duration::from_secs_f64(left.clamp(0.005, 1.0)));
         } else {
@@ -234,11 +237,11 @@ mod tests {
         let mut player = Player { is_playing: false, ..Player::default() };
         player.show(Some(film(3)));
         for _ in 0..3 {
-            player.tick(&ctx);
+            player.tick(&ctx, false);
         }
         assert_eq!(player.uploads(), 1);
         player.seek(1);
-        player.tick(&ctx);
+        player.tick(&ctx, false);
         assert_eq!(player.uploads(), 2);
     }
 }

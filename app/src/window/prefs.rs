@@ -29,6 +29,8 @@ pub(crate) struct Prefs {
     pub(crate) keys: BTreeMap<String, String>,
     /// Whether clips are recorded for the Lens.
     pub(crate) records: bool,
+    /// Whether a window that the processor draws spares it while a clip is made.
+    pub(crate) spares: bool,
     /// Model folders that a person added.
     pub(crate) model_folders: Vec<PathBuf>,
     /// What is being composed.
@@ -53,6 +55,7 @@ impl Default for Prefs {
             scale: 1.0,
             keys: BTreeMap::new(),
             records: true,
+            spares: true,
             model_folders: Vec::new(),
             draft: Draft::default(),
             queue: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use eframe::egui::Context;
 use egui_tiles::Tree;
 use tessera_pipeline::events::JobId;
 use tessera_pipeline::machine::Reading;
@@ -14,6 +15,7 @@ use super::layout::{self, Pane};
 use super::lens::Lens;
 use super::log::{Level, Log};
 use super::models::Model;
+use super::pace::Drawing;
 use super::past::Past;
 use super::planning::Planning;
 use super::player::{Film, Player, Source};
@@ -68,6 +70,8 @@ pub(crate) struct Store {
     pub(crate) lens: Lens,
     /// Whether clips are recorded for the Lens.
     pub(crate) records: bool,
+    /// How often it is drawn.
+    pub(crate) drawing: Drawing,
     /// What was told.
     pub(crate) log: Log,
     /// What lies over the panes.
@@ -86,7 +90,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// The state of a window that opens.
-    pub(crate) fn new(prefs: Prefs) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(prefs: Prefs, software: Option<String>) -> Result<Self, serde_json::Error> {
         Ok(Self {
             theme: Theme::load(prefs.theme)?,
             choice: prefs.theme,
@@ -103,6 +107,7 @@ impl Store {
             past: Past::new(prefs.is_history_grid),
             lens: Lens::default(),
             records: prefs.records,
+            drawing: Drawing::new(software, prefs.spares),
             log: Log::default(),
             over: Over::Nothing,
             layout: Some(prefs.layout.unwrap_or_else(layout::first)),
@@ -111,6 +116,14 @@ impl Store {
             engine_lost: None,
             film_of: None,
         })
+    }
+
+    /// Makes egui look like the theme; without a graphics device nothing fades or slides.
+    pub(crate) fn dress(&self, ctx: &Context) {
+        self.theme.apply(ctx);
+        if self.drawing.software.is_some() {
+            ctx.all_styles_mut(|style| style.animation_time = 0.0);
+        }
     }
 
     /// What to remember.
@@ -122,6 +135,7 @@ impl Store {
             scale: self.scale,
             keys: self.keys.save(),
             records: self.records,
+            spares: self.drawing.spares,
             model_folders: self.model_folders.clone(),
             draft: self.draft.clone(),
             queue: running.into_iter().chain(waiting).collect(),

@@ -15,6 +15,7 @@ mod idle;
 mod lens;
 mod live;
 mod open;
+mod pace;
 mod pictures;
 mod replays;
 mod words;
@@ -127,7 +128,7 @@ impl Desk {
         let ctx = Context::default();
         let path = folder.path().join("data");
         let remembered = Prefs::read(&path);
-        let window = Window::new(&ctx, dial, Some(path), remembered).expect("a window");
+        let window = Window::new(&ctx, dial, Some(path), remembered, None).expect("a window");
         let mut is_first = true;
         let frame = move |ui: &mut Ui, window: &mut Window| {
             if std::mem::take(&mut is_first) {

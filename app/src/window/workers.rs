@@ -20,6 +20,7 @@ use tessera_pipeline::video::Decoder;
 
 use super::lens;
 use super::models::{self, Model};
+use super::pace;
 use super::planning::{Answer, Question};
 use super::player::{Film, Source};
 use super::prefs::Prefs;
@@ -235,7 +236,7 @@ struct Say {
 impl Say {
     fn say(&self, reply: Reply) {
         if self.replies.send(reply).is_ok() {
-            self.ctx.request_repaint();
+            pace::wake(&self.ctx);
         }
     }
 }

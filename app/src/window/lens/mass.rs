@@ -8,6 +8,8 @@ use eframe::egui::Context;
 use tessera_pipeline::latest::Latest;
 use tessera_pipeline::recording::{Held, Place, Recording};
 
+use crate::window::pace;
+
 /// Answers that may wait.
 const UNREAD: usize = 8;
 
@@ -51,7 +53,7 @@ impl Desk {
                 if outbox.send(Mass { ask, kept }).is_err() {
                     break;
                 }
-                ctx.request_repaint();
+                pace::wake(&ctx);
             }
         })?;
         Ok(Self { asks, told })

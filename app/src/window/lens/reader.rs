@@ -15,6 +15,7 @@ use super::detail::Detail;
 use super::pixels::Pixels;
 use super::subject::{Look, Subject};
 use crate::window::cursor::Cursor;
+use crate::window::pace;
 
 /// Answers that may wait; each wish has at most three. Nothing that was looked at is kept: the largest look (256 × 512 blocks with
 /// attention and scores) is about 8 MB, so the Lens stays below 96 MiB, which `bench` holds.
@@ -128,7 +129,7 @@ struct Desk {
 impl Desk {
     fn say(&self, found: Found) {
         if self.outbox.send(found).is_ok() {
-            self.ctx.request_repaint();
+            pace::wake(&self.ctx);
         }
     }
 

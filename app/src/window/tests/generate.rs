@@ -15,7 +15,7 @@ use crate::window::prefs::Prefs;
 use crate::window::runs::State;
 
 /// A window with a prompt in its form.
-fn desk() -> Desk {
+pub(super) fn desk() -> Desk {
     let mut desk = Desk::new();
     desk.harness.get_by_label("Prompt").focus();
     desk.harness.run_steps(2);
@@ -24,15 +24,15 @@ fn desk() -> Desk {
     desk
 }
 
-fn generate(desk: &mut Desk) {
+pub(super) fn generate(desk: &mut Desk) {
     desk.press(Modifiers::COMMAND, Key::Enter);
 }
 
-fn sees(desk: &Desk, words: &str) -> bool {
+pub(super) fn sees(desk: &Desk, words: &str) -> bool {
     desk.harness.query_all_by_label_contains(words).next().is_some()
 }
 
-fn progress(done: u64) -> EventKind {
+pub(super) fn progress(done: u64) -> EventKind {
     EventKind::Progress {
         phase: Phase::Denoise,
         done,
@@ -43,11 +43,11 @@ fn progress(done: u64) -> EventKind {
     }
 }
 
-fn step(index: u64) -> EventKind {
+pub(super) fn step(index: u64) -> EventKind {
     EventKind::Step { index, of: 4, sigma: 1.0, next_sigma: 0.8, elapsed_ms: 500 }
 }
 
-fn preview(step: u64) -> Preview {
+pub(super) fn preview(step: u64) -> Preview {
     let rgb = Arc::from(vec![90u8; 3 * 2 * 2 * 3]);
     Preview { job: JobId(1), step, of: 4, frames: 3, width: 2, height: 2, rgb }
 }

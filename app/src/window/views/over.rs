@@ -8,6 +8,7 @@ use eframe::egui::{
 use super::parts;
 use crate::window::action::Action;
 use crate::window::commands::{COMMANDS, Command, Menu, Row, score};
+use crate::window::pace::RARELY;
 use crate::window::store::{Over, Store};
 use crate::window::theme::{Choice, Theme};
 
@@ -184,6 +185,9 @@ fn settings(ui: &mut Ui, store: &Store, listening: Option<Command>, actions: &mu
                 actions.push(Action::Run(Command::RecordClips));
             }
             ui.end_row();
+            ui.label("Drawing");
+            ui.vertical(|ui| drawing(ui, store, actions));
+            ui.end_row();
         },
     );
     ui.add_space(6.0);
@@ -215,6 +219,24 @@ fn settings(ui: &mut Ui, store: &Store, listening: Option<Command>, actions: &mu
             }
         });
     });
+}
+
+/// What draws the window, and where that is the processor whether it is spared.
+fn drawing(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
+    let Some(name) = &store.drawing.software else {
+        ui.weak("By the graphics device.");
+        return;
+    };
+    let row = Command::SpareProcessor.row();
+    let mut spares = store.drawing.spares;
+    if ui.checkbox(&mut spares, row.name).on_hover_text(row.help).changed() {
+        actions.push(Action::Run(Command::SpareProcessor));
+    }
+    ui.weak(format!(
+        "No graphics device: the processor draws ({name}). While it makes a clip the window is drawn every {} seconds \
+         and previews rest, until you touch it.",
+        RARELY.as_secs()
+    ));
 }
 
 /// A line of the table of keys.

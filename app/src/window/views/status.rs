@@ -7,6 +7,7 @@ use eframe::egui::{Align, Layout, RichText, Ui};
 use crate::text::duration;
 use crate::window::action::Action;
 use crate::window::commands::Command;
+use crate::window::pace::WHY;
 use crate::window::runs::{Pause, phase_name};
 use crate::window::store::Store;
 
@@ -21,6 +22,10 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             }
         } else {
             ui.label(RichText::new(doing(store)).small());
+            if store.drawing.is_sparing() {
+                ui.label(RichText::new(WHY).small().weak())
+                    .on_hover_text(Command::SpareProcessor.row().help);
+            }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let keys = [Command::Keys, Command::Palette].map(|command| {

@@ -77,6 +77,14 @@ pub(super) const ROWS: &[Row] = &[
         Menu::View,
         "Puts all panes back where they were at first.",
     ),
+    row(
+        Command::SpareProcessor,
+        "spare_processor",
+        "Draw seldom while a clip is made",
+        "",
+        Menu::View,
+        "Without a graphics device the processor draws too: while it makes a clip, previews rest until the window is touched.",
+    ),
     row(Command::Keys, "keys", "Keys", "?", Menu::Help, "Shows every command with its keys."),
     row(
         Command::Close,

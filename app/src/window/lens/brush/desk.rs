@@ -14,6 +14,7 @@ use super::measure::{self, Measure, Words, Working};
 use super::overlay::Painted;
 use super::reel::{self, Reel, Under};
 use crate::window::lens::subject::{Look, Subject};
+use crate::window::pace;
 
 /// Answers that may wait; each wish has at most two.
 const UNREAD: usize = 16;
@@ -114,7 +115,7 @@ struct Hand {
 impl Hand {
     fn say(&self, told: Told) {
         if self.outbox.send(told).is_ok() {
-            self.ctx.request_repaint();
+            pace::wake(&self.ctx);
         }
     }
 

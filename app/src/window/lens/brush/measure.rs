@@ -18,6 +18,7 @@ use super::Token;
 use super::desk::{Gazed, Told};
 use super::overlay::{self, Painted, Tiles};
 use crate::window::lens::subject::{Look, Subject};
+use crate::window::pace;
 
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,13 +92,13 @@ pub(super) fn start(
     std::thread::Builder::new().name("tessera-measure".into()).spawn(move || {
         let say = |told| {
             if outbox.send(told).is_ok() {
-                ctx.request_repaint();
+                pace::wake(&ctx);
             }
         };
         let mut tell = |doing, done, of| {
             // Progress that nobody has read yet is no loss.
             if outbox.try_send(Told::Measuring(id, (doing, done, of))).is_ok() {
-                ctx.request_repaint();
+                pace::wake(&ctx);
             }
             !is_stopped.load(Ordering::Relaxed)
         };

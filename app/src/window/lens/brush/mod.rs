@@ -278,7 +278,7 @@ impl Brush {
             let last = self.player.film().map_or(0, |film| film.frames.len() - 1);
             self.player.seek(cursor.frame.min(last) as isize); // another run may be longer
         }
-        self.player.tick(ctx);
+        self.player.tick(ctx, false);
         if let (Some(word), Some(words)) = (self.word, &self.words)
             && self.word_texture().is_none()
             && let Some(image) = words.all.get(word).map(|word| word.image.clone())

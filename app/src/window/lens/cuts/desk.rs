@@ -13,6 +13,7 @@ use tessera_pipeline::sparsity::{Cuts, Ends};
 
 use super::super::pixels::Pixels;
 use super::super::subject::{Look, Subject};
+use crate::window::pace;
 
 /// Bars of the histogram.
 const BARS: usize = 64;
@@ -88,7 +89,7 @@ impl Desk {
                 if outbox.send(Told { path, cut }).is_err() {
                     break;
                 }
-                ctx.request_repaint();
+                pace::wake(&ctx);
             }
         })?;
         Ok(Self { asks, told })

@@ -11,6 +11,8 @@ use tessera_pipeline::Error;
 use tessera_pipeline::recording::Recording;
 use tessera_pipeline::replay::{Arm, Progress, Replay, Spec, replay};
 
+use crate::window::pace;
+
 /// News that may wait; progress beyond them is left out.
 const UNREAD: usize = 64;
 
@@ -69,13 +71,13 @@ impl Desk {
                 let news = work(&job, &mut |progress| {
                     let told = Told { number, news: News::Progress(progress) };
                     if outbox.try_send(told).is_ok() {
-                        ctx.request_repaint();
+                        pace::wake(&ctx);
                     }
                 });
                 if outbox.send(Told { number, news }).is_err() {
                     break;
                 }
-                ctx.request_repaint();
+                pace::wake(&ctx);
             }
         })?;
         Ok(Self { jobs, told })
