@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::ArgMatches;
 use serde_json::{Map, Value};
 use tessera_pipeline::events::Command;
+use tessera_pipeline::inspect as report;
 use tessera_pipeline::machine::Machine;
 use tessera_pipeline::plan::Plan;
 use tessera_pipeline::request::Request;
@@ -73,15 +74,18 @@ fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
         .collect())
 }
 
-/// The settings inside a video, sidecar or request, without the names of the files that it wrote.
+/// The settings inside a video, sidecar or request, without the names of the files that it wrote; a request has written none.
 fn settings_of(path: &Path) -> anyhow::Result<Map<String, Value>> {
+    let has_written = !matches!(report::inspect(path)?, report::Report::Request(_));
     let request = inspect::request_of(path)?;
     let mut settings = match serde_json::to_value(request)? {
         Value::Object(settings) => settings,
         _ => Map::new(),
     };
-    settings.remove("out");
-    settings.remove("record");
+    if has_written {
+        settings.remove("out");
+        settings.remove("record");
+    }
     Ok(settings)
 }
 
@@ -225,7 +229,8 @@ mod tests {
             (all[0].prompt.as_str(), all[0].steps, all[0].seed),
             ("a cat", Some(4), Some(3))
         );
-        assert_eq!(all[0].out, None);
+        let out = all[0].out.as_deref();
+        assert_eq!(out, Some(Path::new("old.mp4")), "a request has written nothing yet");
         assert!(all[0].unknown.contains_key("later"));
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui};
 use egui_notify::{Anchor, Toasts};
 use tessera_pipeline::events::{Command as EngineCommand, JobId};
+use tessera_pipeline::request::Request;
 
 use super::action::Action;
 use super::apply::{apply, scan};
@@ -59,7 +60,7 @@ pub(crate) struct Window {
     saved_at: Instant,
     /// Whether something to remember has changed since.
     pub(super) is_unsaved: bool,
-    /// The clips that the saved queue has.
+    /// The clips that the saved queue has, in their order.
     saved_queue: Vec<JobId>,
     size: [f32; 2],
     random: u64,
@@ -267,12 +268,25 @@ impl Window {
         let Some(next) = store.queue.next() else { return };
         let request =
             if store.records { lens::recorded(&next.request) } else { next.request.clone() };
-        let command = EngineCommand::Generate { job: next.id, request: Box::new(request) };
-        store.runs.start(next.id, next.request);
+        let (job, request) = (next.id, Box::new(request));
+        store.runs.start(job, next.request);
         let now = store.trail.now();
         if now.run.is_none() || now.run == watched {
             store.trail.go(Cursor { run: Some(next.id), ..now });
         }
+        match request.out {
+            Some(_) => self.workers.give(Errand::Spare { job, request }),
+            None => self.begin(job, request), // its name is made so that it is nobody's
+        }
+    }
+
+    /// Hands the clip whose turn it is to the engine, unless it was stopped meanwhile.
+    pub(super) fn begin(&mut self, job: JobId, request: Box<Request>) {
+        if self.store.runs.running().is_none_or(|run| run.id != job) {
+            return;
+        }
+        self.store.runs.named(job, request.out.clone());
+        let command = EngineCommand::Generate { job, request };
         if !self.bridge.as_ref().is_some_and(|bridge| bridge.send(command)) {
             self.store.runs.lose("The engine does not listen; start it again.");
         }
@@ -355,7 +369,7 @@ impl eframe::App for Window {
         self.show(ui);
     }
 
-    fn on_exit(&mut self) {
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
         self.close();
     }
 }

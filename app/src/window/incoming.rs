@@ -64,6 +64,17 @@ impl Window {
                 Reply::Make(request) => {
                     store.queue.add(*request);
                 }
+                Reply::Spared { job, request, taken } => {
+                    if let Some(taken) = taken {
+                        let name = request.out.as_deref().unwrap_or(&taken).display();
+                        let text = format!(
+                            "{} is there already; this clip becomes {name}.",
+                            taken.display()
+                        );
+                        store.log.say(Level::Info, text);
+                    }
+                    self.begin(job, request);
+                }
                 Reply::Exporting(name, done, of) => {
                     super::brush_apply::exporting(store, name, done, of);
                 }

@@ -43,6 +43,7 @@ mod planning;
 mod player;
 mod prefs;
 mod queue;
+mod renderer;
 mod runs;
 mod store;
 #[cfg(test)]
@@ -95,13 +96,15 @@ pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Exit> {
         .with_icon(icon())
         .with_inner_size(remembered.0.size)
         .with_min_inner_size([720.0, 480.0]);
-    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
+    let (renderer, software) = renderer::find();
+    // All fills are flat, so that dithering would only cost time where the processor draws.
+    let options =
+        eframe::NativeOptions { viewport, renderer, dithering: false, ..Default::default() };
     let opened = eframe::run_native(
         "Tessera",
         options,
         Box::new(|creation| {
             let dial = Box::new(Line::to_engine);
-            let software = software_renderer(creation);
             let mut window = Window::new(&creation.egui_ctx, dial, folder, remembered, software)?;
             if let Some(file) = file {
                 if is_recording {
@@ -117,12 +120,6 @@ pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Exit> {
         Ok(()) => Ok(Exit::Success),
         Err(error) => Err(WindowError::NotOpened(error.to_string()).into()),
     }
-}
-
-/// The name of what draws, where that is the processor.
-fn software_renderer(creation: &eframe::CreationContext<'_>) -> Option<String> {
-    let info = creation.wgpu_render_state.as_ref()?.adapter.get_info();
-    (info.device_type == eframe::wgpu::DeviceType::Cpu).then_some(info.name)
 }
 
 /// Whether there is a screen. Only X11 and Wayland can be asked without opening one.

@@ -2,7 +2,7 @@
 
 use tessera_pipeline::history;
 use tessera_pipeline::machine::Machine;
-use tessera_pipeline::plan::{self, Plan};
+use tessera_pipeline::plan::{self, Plan, files};
 use tessera_pipeline::request::Request;
 
 /// A request to plan, with the number by which its answer is known.
@@ -28,7 +28,8 @@ pub(crate) struct Answer {
 impl Question {
     /// Plans; reads the folder's headers, so never on the window's thread.
     pub(crate) fn answer(&self) -> Answer {
-        let one = Request { count: None, ..self.request.clone() };
+        let mut one = Request { count: None, ..self.request.clone() };
+        files::spare_existing(&mut one); // as it will be when it is made
         let plan = Plan::resolve_with(&one, &Machine::detect(), &history::rates());
         let plan = plan.map(Box::new).map_err(|error| error.to_string());
         let snapped = match plan::legal_size(&one) {

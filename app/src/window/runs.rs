@@ -233,6 +233,13 @@ impl Runs {
         self.0.iter()
     }
 
+    /// A job's video has this name.
+    pub(crate) fn named(&mut self, id: JobId, out: Option<PathBuf>) {
+        if let Some(run) = self.0.iter_mut().find(|run| run.id == id) {
+            run.request.out = out;
+        }
+    }
+
     /// Takes in an event of the engine; `None` when it is of no run that is known.
     pub(crate) fn event(&mut self, event: Event) -> Option<&Run> {
         let run = self.0.iter_mut().find(|run| run.id == event.job)?;

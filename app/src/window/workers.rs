@@ -43,6 +43,8 @@ pub(crate) enum Errand {
     Dropped(PathBuf),
     /// Read the settings in a file.
     Settings(PathBuf),
+    /// Find a name for the video of a clip whose turn it is, so that nothing is written over.
+    Spare { job: JobId, request: Box<Request> },
     /// Ask for a clip again with all the steps that suit its model.
     FullSteps(Box<Request>),
     /// Copy a file.
@@ -68,6 +70,8 @@ pub(crate) enum Reply {
     Settings(PathBuf, Result<Box<Request>, String>),
     /// A clip that is to be made.
     Make(Box<Request>),
+    /// A clip that can begin, and the name of its video that was taken.
+    Spared { job: JobId, request: Box<Request>, taken: Option<PathBuf> },
     /// A recording that is to be opened.
     Recording(PathBuf),
     /// A file that a person chose.
@@ -252,6 +256,10 @@ impl Errand {
             Self::Settings(path) => {
                 let request = settings(&path);
                 Some(Reply::Settings(path, request))
+            }
+            Self::Spare { job, mut request } => {
+                let taken = files::spare_existing(&mut request);
+                Some(Reply::Spared { job, request, taken })
             }
             Self::FullSteps(request) => Some(match plan::full_steps(&request) {
                 Ok(request) => Reply::Make(Box::new(request)),

@@ -153,6 +153,19 @@ pub(super) fn free(path: &Path) -> PathBuf {
     (1..10_000).map(name).find(is_free).unwrap_or_else(|| name(10_000))
 }
 
+/// Gives a request whose named video is there already another name, `clip-2.mp4`; the name that was taken comes back.
+///
+/// For callers who cannot ask whether to replace what is there. A folder to put the video into is left as it is.
+pub fn spare_existing(request: &mut Request) -> Option<PathBuf> {
+    let taken = request.out.clone().filter(|out| !is_folder(out))?;
+    let spare = free(&taken);
+    if spare == taken {
+        return None;
+    }
+    request.out = Some(spare);
+    Some(taken)
+}
+
 /// The prompt's words as a file name: lower-case letters and digits with dashes.
 fn slug(prompt: &str) -> String {
     let mut slug = String::new();

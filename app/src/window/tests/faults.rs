@@ -72,7 +72,7 @@ fn without_a_place_to_write_it_says_so_and_works() {
     desk.harness.state_mut().close();
 }
 
-/// A log that panics, once, in the engine's thread when that speaks of a file called trap.
+/// A log that panics, once, in the engine's thread when that speaks of a trap.
 struct Trap;
 
 static IS_SET: AtomicBool = AtomicBool::new(false);
@@ -100,12 +100,13 @@ fn a_panic_in_the_engine_is_told_and_the_queue_goes_on_and_the_clip_is_tried_aga
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Trap)).unwrap();
     let mut desk = Desk::with_engine(Harness::builder().with_size(Vec2::new(1280.0, 800.0)));
     let folder = desk.folder.path().to_path_buf();
-    write_atomically(&folder.join("trap.mp4"), |_| Ok(())).unwrap(); // so that the engine warns of it
     desk.harness.state_mut().store.queue.is_held = true;
     for (name, prompt) in [("trap.mp4", "a red ball"), ("after.mp4", "a blue cube")] {
         let draft = &mut desk.harness.state_mut().store.draft;
         draft.set("prompt", Some(prompt.into()));
         draft.set("out", Some(folder.join(name).display().to_string().into()));
+        // A setting that nobody knows, so that the engine warns of it.
+        draft.set("trap.mp4", (name == "trap.mp4").then(|| true.into()));
         for (key, value) in [("width", 64), ("height", 64), ("frames", 5), ("steps", 2)] {
             draft.set(key, Some(value.into()));
         }

@@ -1,5 +1,6 @@
 //! From a prompt to a clip, with an engine that says what a real one says.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use eframe::egui::{Key, Modifiers, Vec2};
@@ -7,6 +8,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use tessera_pipeline::error::FailureKind;
 use tessera_pipeline::events::{Command, EventKind, JobId, Phase};
+use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::preview::Preview;
 
 use super::Desk;
@@ -195,6 +197,31 @@ fn a_failure_is_told_and_can_be_tried_again() {
     desk.harness.get_by_label("Try again").click();
     desk.harness.run_steps(3);
     assert!(matches!(desk.sent().as_slice(), [Command::Generate { job: JobId(2), .. }]));
+}
+
+#[test]
+fn a_file_that_is_there_already_is_never_written_over() {
+    let mut desk = desk();
+    let mine = desk.folder.path().join("mine.mp4");
+    write_atomically(&mine, |file| file.write_all(b"a year of work")).unwrap();
+    let draft = &mut desk.harness.state_mut().store.draft;
+    draft.set("out", Some(mine.display().to_string().into()));
+    desk.harness.run_steps(2);
+    desk.wait("a plan", |window| !window.store.planning.is_behind());
+    let spare = mine.with_file_name("mine-2.mp4");
+    let planned = desk.window().store.planning.plan().unwrap().request.out.clone();
+    assert_eq!(planned.as_ref(), Some(&spare), "the plan names the file that will be written");
+    generate(&mut desk);
+    desk.wait("its name", |window| {
+        window.store.runs.running().is_some_and(|run| run.request.out.as_ref() == Some(&spare))
+    });
+    match desk.sent().as_slice() {
+        [Command::Generate { request, .. }] => assert_eq!(request.out.as_ref(), Some(&spare)),
+        other => panic!("{other:?}"),
+    }
+    let log = desk.window().store.log.lines();
+    assert!(log.iter().any(|line| line.text.contains("mine.mp4 is there already")), "{log:?}");
+    assert_eq!(std::fs::read(&mine).unwrap(), b"a year of work");
 }
 
 #[test]
