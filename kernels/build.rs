@@ -3,13 +3,22 @@
 use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 /// What runs on every architecture of `PORTABLE`.
-const ANYWHERE: [&str; 3] =
-    ["src/pyramid/cuda/lists.cu", "src/pyramid/cuda/pool.cu", "src/pyramid/cuda/portable.cu"];
+const ANYWHERE: &[&str] = &[
+    "src/channel_norm/cuda/channel_norm.cu",
+    "src/conv/cuda/conv.cu",
+    "src/linear/cuda/epilogue.cu",
+    "src/norm/cuda/norm.cu",
+    "src/pyramid/cuda/lists.cu",
+    "src/pyramid/cuda/pool.cu",
+    "src/pyramid/cuda/portable.cu",
+    "src/rope/cuda/rope.cu",
+];
 /// What uses instructions that Hopper alone has.
-const HOPPER: [&str; 1] = ["src/pyramid/cuda/hopper.cu"];
+const HOPPER: [&str; 2] = ["src/conv/cuda/conv_hopper.cu", "src/pyramid/cuda/hopper.cu"];
 /// Architectures that get machine code where the compiler knows them; the newest also as PTX, for what comes after.
 const PORTABLE: [u32; 6] = [80, 86, 89, 90, 100, 120];
-const HEADERS: [&str; 8] = [
+const HEADERS: &[&str] = &[
+    "src/cuda/chunk.cuh",
     "src/cuda/mma.cuh",
     "src/cuda/ptx.cuh",
     "src/cuda/wgmma.cuh",
@@ -28,7 +37,7 @@ fn main() -> Result<(), String> {
     for variable in ["CUDA_HOME", "CUDA_PATH"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
-    for file in ANYWHERE.iter().chain(&HOPPER).chain(&HEADERS) {
+    for file in ANYWHERE.iter().chain(&HOPPER).chain(HEADERS) {
         println!("cargo:rerun-if-changed={file}");
     }
     let nvcc = nvcc();

@@ -9,6 +9,8 @@ use crate::{
 };
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,10 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor, silu: bool) -> Result<Tensor> {
     let (_, channels) = check::rows(OP, "x", x)?;
     check::compute_dtype(OP, x.dtype())?;
     check::shape(OP, "gamma", gamma, &[channels])?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        return cuda::channel_norm(&gpu, x, gamma, silu);
+    }
     match level() {
         level if x.device().is_cpu() && level > Level::Reference => {
             cpu::channel_norm(level, x, gamma, silu)

@@ -17,6 +17,8 @@ use crate::{
 
 mod cpu;
 mod cpu_band;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -88,6 +90,8 @@ pub struct Conv3d {
 enum Kind {
     Reference(reference::Weights),
     Cpu(cpu::Weights),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Weights),
 }
 
 impl Conv3d {
@@ -110,6 +114,10 @@ impl Conv3d {
         }
         let geometry = Geometry { inputs, outputs, kernel: [kt, kh, kw], stride, padding };
         let kind = match (level(), compute) {
+            #[cfg(feature = "cuda")]
+            (_, DType::BF16) if weight.device().is_cuda() && cuda::serves(&geometry) => {
+                Kind::Cuda(cuda::Weights::plain(weight, bias, &geometry)?)
+            }
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(weight, bias, compute)?)
             }
@@ -147,6 +155,8 @@ impl Conv3d {
             check::dtype("conv3d", "residual", added, self.compute)?;
         }
         match (&self.kind, self.compute) {
+            #[cfg(feature = "cuda")]
+            (Kind::Cuda(weights), _) => weights.forward(frames, clip, output, added),
             (Kind::Reference(weights), compute) => {
                 weights.forward(frames, &self.geometry, output, added)?.to_dtype(compute)
             }

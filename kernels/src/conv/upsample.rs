@@ -32,6 +32,8 @@ pub struct UpsampleConv2x {
 enum Kind {
     Reference(reference::Weights),
     Cpu(cpu::Weights),
+    #[cfg(feature = "cuda")]
+    Cuda(super::cuda::Weights),
 }
 
 impl UpsampleConv2x {
@@ -55,6 +57,10 @@ impl UpsampleConv2x {
             padding: Padding::all(1),
         };
         let kind = match (level(), compute) {
+            #[cfg(feature = "cuda")]
+            (_, DType::BF16) if weight.device().is_cuda() => {
+                Kind::Cuda(super::cuda::Weights::doubling(weight, bias, &geometry)?)
+            }
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(&weight.unsqueeze(2)?, bias, compute)?)
             }
@@ -70,6 +76,8 @@ impl UpsampleConv2x {
             Clip::new("upsample_conv2x", &[x], self.geometry.inputs, self.compute, &self.device)?;
         let source = [clip.frames, clip.height, clip.width];
         match (&self.kind, self.compute) {
+            #[cfg(feature = "cuda")]
+            (Kind::Cuda(weights), _) => weights.forward(&[x], clip, source, None),
             (Kind::Reference(weights), compute) => {
                 let output = [clip.frames, 2 * clip.height, 2 * clip.width];
                 weights.forward(&[&doubled(x)?], &self.geometry, output, None)?.to_dtype(compute)

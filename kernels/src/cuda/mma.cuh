@@ -20,6 +20,12 @@ __device__ __forceinline__ void copy_chunk(uint32_t to, const void* from, bool r
 
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
+// Waits until at most the last N groups of this thread are under way.
+template <int N>
+__device__ __forceinline__ void wait_copies_but() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
 // Waits for all copies of this thread.
 __device__ __forceinline__ void wait_copies() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
 

@@ -1,4 +1,4 @@
-//! What kernels on NVIDIA GPUs share: the embedded fatbinaries, the device's limits, tensor maps.
+//! What kernels on NVIDIA GPUs share: the embedded fatbinaries, the device's limits, calls over contiguous tensors, tensor maps.
 #![expect(
     unsafe_code,
     reason = "the driver is told addresses and shapes; each use says why they hold"
@@ -22,26 +22,40 @@ use candle_core::{
 
 use crate::ran::{self, Via};
 
+mod call;
 mod tensor_map;
 
-pub(crate) use tensor_map::{Boxes, TensorMap};
+pub(crate) use call::{Gpu, Shape, Walk, short, unit};
+pub(crate) use tensor_map::{Boxes, TensorMap, narrow_boxes};
 
 /// A fatbinary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Image {
+    ChannelNorm,
+    Conv,
+    ConvHopper,
+    Epilogue,
     Hopper,
     Lists,
+    Norm,
     Pool,
     Portable,
+    Rope,
 }
 
 impl Image {
     fn bytes(self) -> &'static [u8] {
         match self {
+            Self::ChannelNorm => include_bytes!(concat!(env!("OUT_DIR"), "/channel_norm.fatbin")),
+            Self::Conv => include_bytes!(concat!(env!("OUT_DIR"), "/conv.fatbin")),
+            Self::ConvHopper => include_bytes!(concat!(env!("OUT_DIR"), "/conv_hopper.fatbin")),
+            Self::Epilogue => include_bytes!(concat!(env!("OUT_DIR"), "/epilogue.fatbin")),
             Self::Hopper => include_bytes!(concat!(env!("OUT_DIR"), "/hopper.fatbin")),
             Self::Lists => include_bytes!(concat!(env!("OUT_DIR"), "/lists.fatbin")),
+            Self::Norm => include_bytes!(concat!(env!("OUT_DIR"), "/norm.fatbin")),
             Self::Pool => include_bytes!(concat!(env!("OUT_DIR"), "/pool.fatbin")),
             Self::Portable => include_bytes!(concat!(env!("OUT_DIR"), "/portable.fatbin")),
+            Self::Rope => include_bytes!(concat!(env!("OUT_DIR"), "/rope.fatbin")),
         }
     }
 }

@@ -11,6 +11,8 @@ use candle_core::{DType, Result, Tensor};
 use crate::{Activation, check, cpu::Level};
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,8 @@ pub struct Linear {
 enum Kind {
     Reference(reference::Weights),
     Cpu(cpu::Weights),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Weights),
 }
 
 impl Linear {
@@ -40,6 +44,10 @@ impl Linear {
             check::shape("linear", "bias", bias, &[out_features])?;
         }
         let kind = match (crate::cpu::level(), compute) {
+            #[cfg(feature = "cuda")]
+            _ if weight.device().is_cuda() => {
+                Kind::Cuda(cuda::Weights::new(weight, bias, compute)?)
+            }
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(weight, bias, compute)?)
             }
@@ -71,6 +79,11 @@ impl Linear {
         }
         let x = x.reshape((rows, width))?;
         let y = match (&self.kind, self.compute) {
+            #[cfg(feature = "cuda")]
+            (Kind::Cuda(weights), _) => match crate::cuda::Gpu::of(&x) {
+                Some(gpu) => weights.forward(&gpu, &x, activation)?,
+                None => candle_core::bail!("linear: the weights are on a GPU, `x` is not"),
+            },
             (Kind::Reference(weights), compute) => weights.forward(&x, activation, compute)?,
             (Kind::Cpu(weights), DType::F32) => {
                 weights.forward::<f32>(&x, self.out_features, activation)?
@@ -97,6 +110,8 @@ impl Linear {
         match &self.kind {
             Kind::Reference(weights) => weights.bytes(),
             Kind::Cpu(weights) => weights.bytes(),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(weights) => weights.bytes(),
         }
     }
 }

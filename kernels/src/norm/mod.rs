@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,12 @@ pub fn layer_norm_modulate(
     check::compute_dtype(OP, out)?;
     let scale = per_batch(OP, "scale", scale, batch, width)?;
     let shift = per_batch(OP, "shift", shift, batch, width)?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        let (gains, offsets) = (&scale, Some(&shift));
+        let norm = cuda::Norm { centred: true, eps, gains, above_one: true, offsets };
+        return cuda::norm(&gpu, x, &norm, out);
+    }
     let Some(level) = fast(x) else {
         return reference::layer_norm_modulate(x, &scale, &shift, eps, out);
     };
@@ -64,6 +72,13 @@ pub fn layer_norm(
     check::compute_dtype(OP, out)?;
     check::shape(OP, "weight", weight, &[width])?;
     check::shape(OP, "bias", bias, &[width])?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        let (gains, offsets) = (&weight.to_dtype(DType::F32)?, &bias.to_dtype(DType::F32)?);
+        let offsets = Some(offsets);
+        let norm = cuda::Norm { centred: true, eps, gains, above_one: false, offsets };
+        return cuda::norm(&gpu, x, &norm, out);
+    }
     let Some(level) = fast(x) else {
         return reference::layer_norm(
             x,
@@ -91,6 +106,12 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: DType) -> Result<Ten
     check::compute_dtype(OP, x.dtype())?;
     check::compute_dtype(OP, out)?;
     check::shape(OP, "weight", weight, &[width])?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        let gains = &weight.to_dtype(DType::F32)?;
+        let norm = cuda::Norm { centred: false, eps, gains, above_one: false, offsets: None };
+        return cuda::norm(&gpu, x, &norm, out);
+    }
     let Some(level) = fast(x) else {
         return reference::rms_norm(x, &weight.to_dtype(DType::F32)?, eps, out);
     };
@@ -110,6 +131,10 @@ pub fn gated_add(x: Tensor, y: &Tensor, gate: Option<&Tensor>) -> Result<Tensor>
     check::compute_dtype(OP, y.dtype())?;
     check::shape(OP, "y", y, x.dims())?;
     let gate = gate.map(|gate| per_batch(OP, "gate", gate, batch, width)).transpose()?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(&x) {
+        return cuda::gated_add(&gpu, &x, y, gate.as_ref());
+    }
     match fast(&x) {
         Some(level) => cpu::gated_add(level, &x, y, gate.as_ref()),
         None => reference::gated_add(&x, y, gate.as_ref()),
@@ -122,6 +147,10 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     check::compute_dtype(OP, x.dtype())?;
     check::dtype(OP, "y", y, x.dtype())?;
     check::shape(OP, "y", y, x.dims())?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        return cuda::gated_add(&gpu, x, y, None);
+    }
     match fast(x) {
         Some(level) => cpu::add(level, x, y),
         None => reference::add(x, y),

@@ -12,6 +12,8 @@ use crate::{
 };
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -54,6 +56,10 @@ pub fn norm_rope_heads(
     }
     let weight = norm.map(|(weight, _)| weight.to_dtype(DType::F32)).transpose()?;
     let norm = weight.as_ref().zip(norm).map(|(weight, (_, eps))| (weight, eps));
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        return cuda::norm_rope_heads(&gpu, x, norm, heads, rope);
+    }
     match level() {
         level if x.device().is_cpu() && level > Level::Reference => {
             cpu::norm_rope_heads(level, x, norm, heads, rope)
@@ -66,6 +72,10 @@ pub fn norm_rope_heads(
 pub fn merge_heads(x: &Tensor) -> Result<Tensor> {
     x.dims4()?;
     check::compute_dtype("merge_heads", x.dtype())?;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = crate::cuda::Gpu::of(x) {
+        return cuda::merge_heads(&gpu, x);
+    }
     if x.device().is_cpu() && level() > Level::Reference {
         cpu::merge_heads(x)
     } else {
