@@ -27,6 +27,28 @@ __device__ __forceinline__ void load(const T* from, float (&x)[N]) {
   }
 }
 
+// Eight elements as they lie in memory: half the registers for 16-bit ones while others are on their way.
+template <class T>
+struct Raw {
+  static constexpr int kWords = static_cast<int>(sizeof(T)) / 2;
+  uint4 words[kWords];
+
+  __device__ __forceinline__ void load(const T* from) {
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) words[i] = reinterpret_cast<const uint4*>(from)[i];
+  }
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) words[i] = make_uint4(0, 0, 0, 0);
+  }
+  // Keeps the compiler from holding the widened elements from before to after.
+  __device__ __forceinline__ void forget() {
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) asm volatile("" : "+r"(words[i].x), "+r"(words[i].y), "+r"(words[i].z), "+r"(words[i].w));
+  }
+  __device__ __forceinline__ void widen(float (&x)[8]) const { chunk::load<8>(reinterpret_cast<const T*>(words), x); }
+};
+
 template <int N, class T>
 __device__ __forceinline__ void store(T* to, const float (&x)[N]) {
   if constexpr (N == 8 && std::is_same_v<T, float>) {

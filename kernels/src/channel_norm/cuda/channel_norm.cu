@@ -99,21 +99,21 @@ __device__ __forceinline__ void any(const Args& args) {
 
 }  // namespace
 
-#define TESSERA_CHANNEL_NORM(NAME, T)                                                                            \
-  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_16(const __grid_constant__ Args a) {   \
-    kept<T, 16, 1, 4>(a);                                                                                        \
-  }                                                                                                              \
-  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_32(const __grid_constant__ Args a) {   \
-    kept<T, 32, 1, 4>(a);                                                                                        \
-  }                                                                                                              \
-  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_64(const __grid_constant__ Args a) {   \
-    kept<T, 32, 2, 2>(a);                                                                                        \
-  }                                                                                                              \
-  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_128(const __grid_constant__ Args a) {  \
-    kept<T, 32, 4, 1>(a);                                                                                        \
-  }                                                                                                              \
-  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_any(const __grid_constant__ Args a) {  \
-    any<T>(a);                                                                                                   \
+#define TESSERA_CHANNEL_NORM(NAME, T)                                                                           \
+  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_16(const __grid_constant__ Args a) {  \
+    kept<T, 16, 1, 4>(a);                                                                                       \
+  }                                                                                                             \
+  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_32(const __grid_constant__ Args a) {  \
+    kept<T, 32, 1, 4>(a);                                                                                       \
+  }                                                                                                             \
+  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_64(const __grid_constant__ Args a) {  \
+    kept<T, 32, 2, 2>(a);                                                                                       \
+  }                                                                                                             \
+  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_128(const __grid_constant__ Args a) { \
+    kept<T, 32, 4, 1>(a);                                                                                       \
+  }                                                                                                             \
+  extern "C" __global__ void __launch_bounds__(256) channel_norm_##NAME##_any(const __grid_constant__ Args a) { \
+    any<T>(a);                                                                                                  \
   }
 
 TESSERA_CHANNEL_NORM(f32, float)

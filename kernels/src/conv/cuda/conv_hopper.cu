@@ -234,10 +234,10 @@ __device__ __forceinline__ void convolve(const Maps& maps, const Args& args) {
 
 }  // namespace
 
-#define TESSERA_CONV(NAME, N, KH)                                                              \
-  extern "C" __global__ void __launch_bounds__(kThreads, 1)                                    \
-      NAME(const __grid_constant__ Maps maps, const __grid_constant__ Args args) {             \
-    convolve<N, KH>(maps, args);                                                               \
+#define TESSERA_CONV(NAME, N, KH)                                                  \
+  extern "C" __global__ void __launch_bounds__(kThreads, 1)                        \
+      NAME(const __grid_constant__ Maps maps, const __grid_constant__ Args args) { \
+    convolve<N, KH>(maps, args);                                                   \
   }
 
 TESSERA_CONV(conv_bf16_n96_rows1, 96, 1)

@@ -65,7 +65,9 @@ pub(super) fn norm(gpu: &Gpu, x: &Tensor, norm: &Norm<'_>, out: DType) -> Result
     };
     let walk = Walk::new(width, width, &[args.x, args.out, args.gains, args.offsets]);
     let name = format!("norm_{}_{}_{}", short(x.dtype()), short(out), walk.name());
-    let blocks = rows.div_ceil(if walk.kept == 1 { 2 } else { 1 }) as u64;
+    // As `norm_kept` of one chunk has it.
+    let rows_a_block = if walk.kept == 1 { 2 } else { 1 };
+    let blocks = rows.div_ceil(rows_a_block) as u64;
     // SAFETY: rows and vectors as told; every element of the result is written.
     unsafe { gpu.launch((Image::Norm, &name), Shape::flat(blocks, walk.threads), &args)? };
     Ok(result)

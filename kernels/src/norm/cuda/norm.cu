@@ -1,4 +1,4 @@
-// Row norms, the gated residual and the sum. A block takes two rows; a row stays in registers between the sums and the
+// Row norms, the gated residual and the sum. A block takes a few rows; a row stays in registers between the sums and the
 // result, so that memory sees it once.
 
 #include "../../cuda/chunk.cuh"
@@ -34,24 +34,23 @@ __device__ __forceinline__ void finish(const NormArgs& args, int64_t row, int fi
   chunk::store<N>(static_cast<O*>(args.out) + row * args.width + first, y);
 }
 
-// Rows of at most `kept` chunks a thread, in registers.
-template <class I, class O, int K>
+// Rows of at most K chunks a thread, in registers; a block takes R of them.
+template <class I, class O, int K, int R>
 __device__ __forceinline__ void norm_kept(const NormArgs& args) {
-  constexpr int R = K == 1 ? 2 : 1, N = 8;
+  constexpr int N = 8;
   __shared__ float means[R][32], squares[R][32];
   const int64_t first_row = static_cast<int64_t>(blockIdx.x) * R;
-  const I* const from = static_cast<const I*>(args.x);
-  float x[R][K][N], mean[R] = {}, square[R] = {};
+  chunk::Raw<I> raw[R][K];
+  float x[N], mean[R] = {}, square[R] = {};
 #pragma unroll
   for (int r = 0; r < R; ++r) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       const int first = (threadIdx.x + k * blockDim.x) * N;
       if (first < args.width && first_row + r < args.rows) {
-        chunk::load<N>(from + (first_row + r) * args.width + first, x[r][k]);
+        raw[r][k].load(static_cast<const I*>(args.x) + (first_row + r) * args.width + first);
       } else {
-#pragma unroll
-        for (int i = 0; i < N; ++i) x[r][k][i] = 0.0f;
+        raw[r][k].clear();
       }
     }
   }
@@ -60,8 +59,9 @@ __device__ __forceinline__ void norm_kept(const NormArgs& args) {
     for (int r = 0; r < R; ++r) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
+        raw[r][k].widen(x);
 #pragma unroll
-        for (int i = 0; i < N; ++i) mean[r] += x[r][k][i];
+        for (int i = 0; i < N; ++i) mean[r] += x[i];
       }
     }
     chunk::block_sums(mean, means);
@@ -73,11 +73,10 @@ __device__ __forceinline__ void norm_kept(const NormArgs& args) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if ((threadIdx.x + k * blockDim.x) * N >= args.width) continue;
+      raw[r][k].forget();
+      raw[r][k].widen(x);
 #pragma unroll
-      for (int i = 0; i < N; ++i) {
-        const float centred = x[r][k][i] - mean[r];
-        square[r] += centred * centred;
-      }
+      for (int i = 0; i < N; ++i) square[r] += (x[i] - mean[r]) * (x[i] - mean[r]);
     }
   }
   chunk::block_sums(square, squares);
@@ -87,9 +86,10 @@ __device__ __forceinline__ void norm_kept(const NormArgs& args) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       const int first = (threadIdx.x + k * blockDim.x) * N;
-      if (first < args.width && first_row + r < args.rows) {
-        finish<N, O>(args, first_row + r, first, mean[r], factor, x[r][k]);
-      }
+      if (first >= args.width || first_row + r >= args.rows) continue;
+      raw[r][k].forget();
+      raw[r][k].widen(x);
+      finish<N, O>(args, first_row + r, first, mean[r], factor, x);
     }
   }
 }
@@ -166,24 +166,24 @@ __device__ __forceinline__ void gated_add(const AddArgs& args) {
 
 }  // namespace
 
-#define TESSERA_NORM(NAME, I, O)                                                                              \
+#define TESSERA_NORM(NAME, I, O)                                                                                 \
   extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e8_k1(const __grid_constant__ NormArgs a) { \
-    norm_kept<I, O, 1>(a);                                                                                    \
-  }                                                                                                           \
-  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e8_k2(const __grid_constant__ NormArgs a) { \
-    norm_kept<I, O, 2>(a);                                                                                    \
-  }                                                                                                           \
-  extern "C" __global__ void __launch_bounds__(1024) norm_##NAME##_e8_k4(const __grid_constant__ NormArgs a) { \
-    norm_kept<I, O, 4>(a);                                                                                    \
-  }                                                                                                           \
-  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e8_k0(const __grid_constant__ NormArgs a) { \
-    norm_read<I, O, 8>(a);                                                                                    \
-  }                                                                                                           \
-  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e2_k0(const __grid_constant__ NormArgs a) { \
-    norm_read<I, O, 2>(a);                                                                                    \
-  }                                                                                                           \
-  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e1_k0(const __grid_constant__ NormArgs a) { \
-    norm_read<I, O, 1>(a);                                                                                    \
+    norm_kept<I, O, 1, 2>(a);                                                                        \
+  }                                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e8_k2(const __grid_constant__ NormArgs a) {    \
+    norm_kept<I, O, 2, 1>(a);                                                                                    \
+  }                                                                                                              \
+  extern "C" __global__ void __launch_bounds__(1024) norm_##NAME##_e8_k4(const __grid_constant__ NormArgs a) {   \
+    norm_kept<I, O, 4, 1>(a);                                                                                    \
+  }                                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e8_k0(const __grid_constant__ NormArgs a) {    \
+    norm_read<I, O, 8>(a);                                                                                       \
+  }                                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e2_k0(const __grid_constant__ NormArgs a) {    \
+    norm_read<I, O, 2>(a);                                                                                       \
+  }                                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256) norm_##NAME##_e1_k0(const __grid_constant__ NormArgs a) {    \
+    norm_read<I, O, 1>(a);                                                                                       \
   }
 
 TESSERA_NORM(f32_f32, float, float)
@@ -191,15 +191,15 @@ TESSERA_NORM(f32_bf16, float, __nv_bfloat16)
 TESSERA_NORM(bf16_f32, __nv_bfloat16, float)
 TESSERA_NORM(bf16_bf16, __nv_bfloat16, __nv_bfloat16)
 
-#define TESSERA_ADD(NAME, X, Y, O)                                                                         \
-  extern "C" __global__ void __launch_bounds__(256) add_##NAME##_e8(const __grid_constant__ AddArgs a) {   \
-    gated_add<X, Y, O, 8>(a);                                                                              \
-  }                                                                                                        \
-  extern "C" __global__ void __launch_bounds__(256) add_##NAME##_e2(const __grid_constant__ AddArgs a) {   \
-    gated_add<X, Y, O, 2>(a);                                                                              \
-  }                                                                                                        \
-  extern "C" __global__ void __launch_bounds__(256) add_##NAME##_e1(const __grid_constant__ AddArgs a) {   \
-    gated_add<X, Y, O, 1>(a);                                                                              \
+#define TESSERA_ADD(NAME, X, Y, O)                                                                       \
+  extern "C" __global__ void __launch_bounds__(256) add_##NAME##_e8(const __grid_constant__ AddArgs a) { \
+    gated_add<X, Y, O, 8>(a);                                                                            \
+  }                                                                                                      \
+  extern "C" __global__ void __launch_bounds__(256) add_##NAME##_e2(const __grid_constant__ AddArgs a) { \
+    gated_add<X, Y, O, 2>(a);                                                                            \
+  }                                                                                                      \
+  extern "C" __global__ void __launch_bounds__(256) add_##NAME##_e1(const __grid_constant__ AddArgs a) { \
+    gated_add<X, Y, O, 1>(a);                                                                            \
   }
 
 TESSERA_ADD(f32_f32, float, float, float)

@@ -56,7 +56,7 @@ pub(super) fn norm_rope_heads(
     let walk = Walk::new(row_width, width, &operands);
     let name = format!("rope_{}_{}", short(x.dtype()), walk.name());
     // As `rope_kept` of each number of chunks has it.
-    let rows_a_block = [1, 4, 2, 1, 1][walk.kept];
+    let rows_a_block = [1, 8 / x.dtype().size_in_bytes(), 2, 1, 1][walk.kept];
     let shape = Shape::flat((batch * tokens).div_ceil(rows_a_block) as u64, walk.threads);
     // SAFETY: sizes as told; every element of the result is written.
     unsafe { gpu.launch((Image::Rope, &name), shape, &args)? };

@@ -59,27 +59,28 @@ __device__ __forceinline__ void rope_kept(const RopeArgs& args) {
   __shared__ float squares[R][32];
   const int64_t first_row = static_cast<int64_t>(blockIdx.x) * R;
   const int row_width = args.heads * args.width;
-  float x[R][K][N], square[R] = {};
+  chunk::Raw<T> raw[R][K];
 #pragma unroll
   for (int r = 0; r < R; ++r) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       const int first = (threadIdx.x + k * blockDim.x) * N;
       if (first < row_width && first_row + r < args.rows) {
-        chunk::load<N>(static_cast<const T*>(args.x) + (first_row + r) * row_width + first, x[r][k]);
+        raw[r][k].load(static_cast<const T*>(args.x) + (first_row + r) * row_width + first);
       } else {
-#pragma unroll
-        for (int i = 0; i < N; ++i) x[r][k][i] = 0.0f;
+        raw[r][k].clear();
       }
     }
   }
+  float x[N], square[R] = {};
   if (args.weight != nullptr) {
 #pragma unroll
     for (int r = 0; r < R; ++r) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
+        raw[r][k].widen(x);
 #pragma unroll
-        for (int i = 0; i < N; ++i) square[r] += x[r][k][i] * x[r][k][i];
+        for (int i = 0; i < N; ++i) square[r] += x[i] * x[i];
       }
     }
     chunk::block_sums(square, squares);
@@ -90,7 +91,10 @@ __device__ __forceinline__ void rope_kept(const RopeArgs& args) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       const int first = (threadIdx.x + k * blockDim.x) * N;
-      if (first < row_width && first_row + r < args.rows) finish<T, N>(args, first_row + r, first, factor, x[r][k]);
+      if (first >= row_width || first_row + r >= args.rows) continue;
+      raw[r][k].forget();
+      raw[r][k].widen(x);
+      finish<T, N>(args, static_cast<uint32_t>(first_row + r), first, factor, x);
     }
   }
 }
@@ -152,24 +156,24 @@ __device__ __forceinline__ void merge(const MergeArgs& args) {
 
 }  // namespace
 
-#define TESSERA_ROPE(NAME, T)                                                                                     \
-  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e8_k1(const __grid_constant__ RopeArgs args) {  \
-    rope_kept<T, 1, 4>(args);                                                                                     \
-  }                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e8_k2(const __grid_constant__ RopeArgs args) {  \
-    rope_kept<T, 2, 2>(args);                                                                                     \
-  }                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(1024) rope_##NAME##_e8_k4(const __grid_constant__ RopeArgs args) { \
-    rope_kept<T, 4, 1>(args);                                                                                     \
-  }                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e8_k0(const __grid_constant__ RopeArgs args) {  \
-    rope_read<T, 8>(args);                                                                                        \
-  }                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e2_k0(const __grid_constant__ RopeArgs args) {  \
-    rope_read<T, 2>(args);                                                                                        \
-  }                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e1_k0(const __grid_constant__ RopeArgs args) {  \
-    rope_read<T, 1>(args);                                                                                        \
+#define TESSERA_ROPE(NAME, T)                                                                                       \
+  extern "C" __global__ void __launch_bounds__(256, 5) rope_##NAME##_e8_k1(const __grid_constant__ RopeArgs args) { \
+    rope_kept<T, 1, 8 / sizeof(T)>(args);                                                                           \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e8_k2(const __grid_constant__ RopeArgs args) {    \
+    rope_kept<T, 2, 2>(args);                                                                                       \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(1024) rope_##NAME##_e8_k4(const __grid_constant__ RopeArgs args) {   \
+    rope_kept<T, 4, 1>(args);                                                                                       \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e8_k0(const __grid_constant__ RopeArgs args) {    \
+    rope_read<T, 8>(args);                                                                                          \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e2_k0(const __grid_constant__ RopeArgs args) {    \
+    rope_read<T, 2>(args);                                                                                          \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(256) rope_##NAME##_e1_k0(const __grid_constant__ RopeArgs args) {    \
+    rope_read<T, 1>(args);                                                                                          \
   }
 
 TESSERA_ROPE(f32, float)
