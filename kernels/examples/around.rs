@@ -175,7 +175,7 @@ fn main() {
     let mut table = Table { device, rounds, copy: 1.0 };
     let from = table.random(&[1 << 28], DType::F32);
     let seconds = table.seconds(|| from.copy());
-    table.copy = 2.0 * 4.0 * (1 << 28) as f64 / seconds;
+    table.copy = 2.0 * 4.0 * f64::from(1 << 28) / seconds;
     println!("copy of 1 GiB: {:.2} TB/s, read and written", table.copy * 1e-12);
     drop(from);
     for (name, work) in [
