@@ -6,12 +6,21 @@ use std::{env, ffi::OsString, path::PathBuf, process::Command};
 const ANYWHERE: &[&str] = &[
     "src/channel_norm/cuda/channel_norm.cu",
     "src/conv/cuda/conv.cu",
+    "src/keep/cuda/keep.cu",
+    "src/levels/cuda/density.cu",
     "src/linear/cuda/epilogue.cu",
     "src/norm/cuda/norm.cu",
+    "src/order/cuda/gather.cu",
     "src/pyramid/cuda/lists.cu",
     "src/pyramid/cuda/pool.cu",
     "src/pyramid/cuda/portable.cu",
     "src/rope/cuda/rope.cu",
+    "src/scores/cuda/products.cu",
+    "src/scores/cuda/runs.cu",
+    "src/scores/pooling/cuda/losses.cu",
+    "src/scores/pooling/cuda/spreads.cu",
+    "src/select/cuda/rows.cu",
+    "src/select/ladder/cuda/ladder.cu",
 ];
 /// What uses instructions that Hopper alone has.
 const HOPPER: [&str; 2] = ["src/conv/cuda/conv_hopper.cu", "src/pyramid/cuda/hopper.cu"];
@@ -27,6 +36,8 @@ const HEADERS: &[&str] = &[
     "src/pyramid/cuda/stream.cuh",
     "src/pyramid/cuda/hopper_tile.cuh",
     "src/pyramid/cuda/work.cuh",
+    "src/scores/cuda/tile.cuh",
+    "src/select/cuda/rank.cuh",
 ];
 
 fn main() -> Result<(), String> {

@@ -23,9 +23,11 @@ use candle_core::{
 use crate::ran::{self, Via};
 
 mod call;
+mod operand;
 mod tensor_map;
 
 pub(crate) use call::{Gpu, Shape, Walk, short, unit};
+pub(crate) use operand::{at, config, gpu, room, zeros};
 pub(crate) use tensor_map::{Boxes, TensorMap, narrow_boxes};
 
 /// A fatbinary.
@@ -34,13 +36,22 @@ pub(crate) enum Image {
     ChannelNorm,
     Conv,
     ConvHopper,
+    Density,
     Epilogue,
+    Gather,
     Hopper,
+    Keep,
+    Ladder,
     Lists,
+    Losses,
     Norm,
     Pool,
     Portable,
+    Products,
     Rope,
+    Rows,
+    Runs,
+    Spreads,
 }
 
 impl Image {
@@ -49,13 +60,22 @@ impl Image {
             Self::ChannelNorm => include_bytes!(concat!(env!("OUT_DIR"), "/channel_norm.fatbin")),
             Self::Conv => include_bytes!(concat!(env!("OUT_DIR"), "/conv.fatbin")),
             Self::ConvHopper => include_bytes!(concat!(env!("OUT_DIR"), "/conv_hopper.fatbin")),
+            Self::Density => include_bytes!(concat!(env!("OUT_DIR"), "/density.fatbin")),
             Self::Epilogue => include_bytes!(concat!(env!("OUT_DIR"), "/epilogue.fatbin")),
+            Self::Gather => include_bytes!(concat!(env!("OUT_DIR"), "/gather.fatbin")),
             Self::Hopper => include_bytes!(concat!(env!("OUT_DIR"), "/hopper.fatbin")),
+            Self::Keep => include_bytes!(concat!(env!("OUT_DIR"), "/keep.fatbin")),
+            Self::Ladder => include_bytes!(concat!(env!("OUT_DIR"), "/ladder.fatbin")),
             Self::Lists => include_bytes!(concat!(env!("OUT_DIR"), "/lists.fatbin")),
+            Self::Losses => include_bytes!(concat!(env!("OUT_DIR"), "/losses.fatbin")),
             Self::Norm => include_bytes!(concat!(env!("OUT_DIR"), "/norm.fatbin")),
             Self::Pool => include_bytes!(concat!(env!("OUT_DIR"), "/pool.fatbin")),
             Self::Portable => include_bytes!(concat!(env!("OUT_DIR"), "/portable.fatbin")),
+            Self::Products => include_bytes!(concat!(env!("OUT_DIR"), "/products.fatbin")),
             Self::Rope => include_bytes!(concat!(env!("OUT_DIR"), "/rope.fatbin")),
+            Self::Rows => include_bytes!(concat!(env!("OUT_DIR"), "/rows.fatbin")),
+            Self::Runs => include_bytes!(concat!(env!("OUT_DIR"), "/runs.fatbin")),
+            Self::Spreads => include_bytes!(concat!(env!("OUT_DIR"), "/spreads.fatbin")),
         }
     }
 }
@@ -91,6 +111,8 @@ pub(crate) struct Limits {
     /// Compute capability.
     pub(crate) capability: (i32, i32),
     pub(crate) multiprocessors: usize,
+    /// Bytes of shared memory that a block of threads may have.
+    pub(crate) shared_bytes: usize,
 }
 
 /// The limits of a GPU; nothing for another device.
@@ -107,6 +129,8 @@ pub(crate) fn limits(device: &Device) -> Result<Option<Limits>> {
             of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         ),
         multiprocessors: of(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
+        shared_bytes: of(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?
+            as usize,
     }))
 }
 

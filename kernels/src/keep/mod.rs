@@ -2,8 +2,8 @@
 //!
 //! Applied after selection, in this order: the sink's keys for every row; the rows of full queries; the row's own
 //! blocks and their neighbours; then, where a row still has too few full blocks, the best of the others by score. A
-//! block that straddles a range's end is in it. Nothing is ever made coarser. Work: O(rows·columns) a head. Source:
-//! methods.md §6.7.
+//! block that straddles a range's end is in it. Nothing is ever made coarser. Work: O(rows·columns) a head. A map on a GPU
+//! stays there (feature `cuda`). Source: methods.md §6.7.
 
 use std::ops::Range;
 
@@ -16,6 +16,8 @@ use crate::{
     select::{Scores, ranked},
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -49,13 +51,18 @@ pub fn apply(keeps: &Keeps, map: &LevelMap, scores: Option<&Tensor>) -> Result<L
     }
     let scores = match (keeps.least_full, scores) {
         (0, _) => None,
-        (_, Some(scores)) => Some(Scores::new("keep", scores, blocks)?),
+        (_, Some(scores)) => Some(scores),
         (least, None) => bail!(
             "keep: `least_full` = {least} needs the scores to choose by: pass them, or set it to 0"
         ),
     };
     let sink = overlapping(&keeps.sink, blocks.key_block);
     let full_rows = overlapping(&keeps.full_rows, blocks.query_block);
+    #[cfg(feature = "cuda")]
+    if let Some(map) = cuda::apply(keeps, map, scores, [&sink, &full_rows])? {
+        return Ok(map);
+    }
+    let scores = scores.map(|scores| Scores::new("keep", scores, blocks)).transpose()?;
     let mut levels = map.to_vec()?;
     levels.par_chunks_mut(columns).enumerate().for_each(|(index, levels)| {
         let row = index % rows;
@@ -73,8 +80,7 @@ pub fn apply(keeps: &Keeps, map: &LevelMap, scores: Option<&Tensor>) -> Result<L
             fill_up(levels, scores.row(index), row, keeps.least_full, blocks);
         }
     });
-    let shape = map.levels().dims();
-    LevelMap::new(Tensor::from_vec(levels, shape, map.levels().device())?, blocks)
+    LevelMap::from_vec(levels, map.heads(), blocks)
 }
 
 /// Makes the best of the other blocks full, until there are `least`.

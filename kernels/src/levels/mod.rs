@@ -7,9 +7,13 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::{blocks::Blocks, check};
 
+#[cfg(feature = "cuda")]
+mod cuda;
+mod densities;
 mod lists;
 mod packed;
 
+pub use densities::Densities;
 pub use lists::Lists;
 pub use packed::PackedLevels;
 
@@ -66,6 +70,70 @@ impl LevelMap {
         Ok(map)
     }
 
+    /// Takes levels of which it is known which there are: nothing is read, so nothing waits for a GPU.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn among(
+        levels: Tensor,
+        blocks: Blocks,
+        all: impl Iterator<Item = u8>,
+    ) -> Result<Self> {
+        let used = all.fold(0, |used, level| used | 1 << level);
+        Self { levels, blocks, used }.checked()
+    }
+
+    /// Refuses levels that may be deeper than the key block allows.
+    fn checked(self) -> Result<Self> {
+        let (deepest, of) = (self.blocks.deepest_level(), self.blocks.key_block);
+        match (0..32).rev().find(|&level| self.uses(level)) {
+            Some(got) if got > deepest => {
+                bail!("level map: levels go to {deepest} for key blocks of {of}, got {got}")
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// The same on a device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self { levels: self.levels.to_device(device)?, ..*self })
+    }
+
+    /// The map in which every block of level ℓ has level `table[ℓ]`; levels beyond the table stay. Refuses levels deeper
+    /// than the key block allows.
+    pub fn relabelled(&self, table: &[u8]) -> Result<Self> {
+        let all = table.iter().copied().chain(table.len() as u8..32);
+        let mut used = 0;
+        let table: Vec<u8> = all
+            .enumerate()
+            .inspect(|(level, to)| used |= u32::from(self.uses(*level as u8)) << to)
+            .map(|(_, to)| to)
+            .collect();
+        let table = Tensor::new(table, self.levels.device())?;
+        let levels = table.index_select(&self.levels.flatten_all()?, 0)?;
+        Self { levels: levels.reshape(self.levels.shape())?, used, ..*self }.checked()
+    }
+
+    /// The map in which the marked blocks are full: `marks` U8, 1 = marked, of a shape that the map's
+    /// `[B, H, rows, columns]` broadcasts it to.
+    pub fn with_full(&self, marks: &Tensor) -> Result<Self> {
+        check::dtype("level map", "marks", marks, DType::U8)?;
+        let marks = marks.to_device(self.levels.device())?.broadcast_as(self.levels.shape())?;
+        let full = Tensor::full(FULL, self.levels.shape(), self.levels.device())?;
+        let levels = marks.where_cond(&full, &self.levels)?;
+        Ok(Self { levels, used: self.used | 1 << FULL, ..*self })
+    }
+
+    /// The map in which no block is coarser than its bound: `bounds` U8, levels from 1, of a shape that the map's
+    /// `[B, H, rows, columns]` broadcasts it to. What is skipped stays so.
+    pub fn at_most(&self, bounds: &Tensor) -> Result<Self> {
+        check::dtype("level map", "bounds", bounds, DType::U8)?;
+        let bounds = bounds.to_device(self.levels.device())?;
+        let levels = self.levels.broadcast_minimum(&bounds)?;
+        let deepest = (0..32).rev().find(|&level| self.uses(level)).unwrap_or_default();
+        // A bound below a level may be any finer one.
+        let used = if deepest > FULL { self.used | ((2 << deepest) - 2) } else { self.used };
+        Ok(Self { levels, used, ..*self })
+    }
+
     /// Whether some block may have this level.
     pub fn uses(&self, level: u8) -> bool {
         level < 32 && self.used >> level & 1 == 1
@@ -88,6 +156,15 @@ impl LevelMap {
             (batch, heads),
             blocks,
         )
+    }
+
+    /// The map in which the marked blocks are full and the others skipped: `marks` U8, 1 = marked, of a shape that
+    /// `[B, H, rows, columns]` broadcasts it to. It is where the marks are, and nothing is read.
+    pub fn marked(marks: &Tensor, (batch, heads): (usize, usize), blocks: Blocks) -> Result<Self> {
+        check::dtype("level map", "marks", marks, DType::U8)?;
+        let shape = (batch, heads, blocks.rows(), blocks.columns());
+        let levels = marks.ne(0_u8)?.broadcast_as(shape)?.contiguous()?;
+        Ok(Self { levels, blocks, used: 1 << SKIPPED | 1 << FULL })
     }
 
     /// The levels, `[B, H, rows, columns]` U8.
@@ -123,9 +200,7 @@ impl LevelMap {
         if floor == SKIPPED {
             return Ok(self.clone());
         }
-        let floors = self.levels.ones_like()?.affine(f64::from(floor), 0.0)?;
-        let levels = self.levels.ne(0_u8)?.where_cond(&self.levels, &floors)?;
-        Ok(Self { levels, blocks: self.blocks, used: self.used | 1 << floor })
+        self.relabelled(&[floor])
     }
 
     /// The levels at four bits each; refuses levels deeper than 15.
@@ -149,9 +224,19 @@ impl LevelMap {
 
     /// The density of every (sample, head), in row-major order.
     pub fn densities(&self) -> Result<Vec<Density>> {
+        self.counted()?.read()
+    }
+
+    /// The same, not read yet where the map is on a GPU.
+    pub fn counted(&self) -> Result<Densities> {
+        #[cfg(feature = "cuda")]
+        if let Some(counted) = cuda::counted(self)? {
+            return Ok(counted);
+        }
         let (rows, columns) = (self.blocks.rows(), self.blocks.columns());
         let levels = self.to_vec()?;
-        Ok(levels.chunks(rows * columns).map(|head| density(head, self.blocks)).collect())
+        let heads = levels.chunks(rows * columns);
+        Ok(Densities::known(heads.map(|head| density(head, self.blocks)).collect()))
     }
 
     /// The mean density over all heads.
@@ -204,10 +289,27 @@ mod tests {
         assert!(map.with_floor(4).unwrap_err().to_string().contains("got 4"));
         let used = |map: &LevelMap| (0..5).filter(|&level| map.uses(level)).collect::<Vec<_>>();
         assert_eq!(used(&LevelMap::filled(2, (1, 1), blocks).unwrap()), [2]);
-        assert_eq!(
-            used(&LevelMap::filled(0, (1, 1), blocks).unwrap().with_floor(3).unwrap()),
-            [0, 3]
-        );
+        assert_eq!(used(&LevelMap::filled(0, (1, 1), blocks).unwrap().with_floor(3).unwrap()), [3]);
+    }
+
+    #[test]
+    fn levels_are_renamed_opened_and_bounded() {
+        let blocks = Blocks::new(6, 10, 4, 4).unwrap();
+        let map = LevelMap::from_vec(vec![1, 2, 3, 0, 3, 0], (1, 1), blocks).unwrap();
+        let used = |map: &LevelMap| (0..5).filter(|&level| map.uses(level)).collect::<Vec<_>>();
+        let renamed = map.relabelled(&[0, 1, 1]).unwrap();
+        assert_eq!(renamed.to_vec().unwrap(), [1, 1, 3, 0, 3, 0]);
+        assert_eq!(used(&renamed), [0, 1, 3]);
+        assert!(map.relabelled(&[4]).unwrap_err().to_string().contains("got 4"));
+        assert!(renamed.relabelled(&[0, 1, 4]).is_ok(), "no block has level 2");
+        let marks = Tensor::new(&[[[[0_u8, 0, 1]]]], &Device::Cpu).unwrap();
+        assert_eq!(map.with_full(&marks).unwrap().to_vec().unwrap(), [1, 2, 1, 0, 3, 1]);
+        let marked = LevelMap::marked(&marks, (1, 2), blocks).unwrap();
+        assert_eq!(marked.to_vec().unwrap(), [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1]);
+        let bounds = Tensor::new(&[[[[3_u8, 1, 2]]]], &Device::Cpu).unwrap();
+        let bounded = map.at_most(&bounds).unwrap();
+        assert_eq!(bounded.to_vec().unwrap(), [1, 1, 2, 0, 1, 0]);
+        assert!([0, 1, 2].into_iter().all(|level| bounded.uses(level)));
     }
 
     #[test]

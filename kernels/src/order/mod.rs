@@ -9,6 +9,8 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor, bail};
 
 mod axes;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod gilbert;
 mod morton;
 mod permute;

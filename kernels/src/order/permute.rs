@@ -1,7 +1,8 @@
 //! Moving the tokens of a tensor into their orders.
 //!
 //! Traffic: every row of D elements is read once and written once. It runs before each attention call when heads have
-//! orders of their own, so on the CPU rows are copied on all cores, from any layout whose rows are whole.
+//! orders of their own, so on the CPU rows are copied on all cores, from any layout whose rows are whole, and on a GPU by a
+//! kernel of its own (feature `cuda`), from any such layout with rows of whole 16-byte pieces.
 #![expect(unsafe_code, reason = "tasks write disjoint rows of one result")]
 
 use candle_core::{DType, Device, Result, Storage, Tensor, bail};
@@ -29,6 +30,10 @@ pub fn permute(x: &Tensor, orders: &[Order]) -> Result<Tensor> {
     }
     if orders.iter().all(Order::is_identity) {
         return Ok(x.clone());
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(permuted) = super::cuda::permute(x, orders)? {
+        return Ok(permuted);
     }
     match (x.device(), x.dtype(), x.stride()) {
         (Device::Cpu, DType::F32, [.., 1]) => copied::<f32>(x, orders),

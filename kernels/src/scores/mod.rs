@@ -18,6 +18,9 @@
 //! 0.7 %, block_mass 54 and 52 %, with a cached LSE 52 and 51 %; mean_pool with both sides' self_similarity 5.4 and 2.7 %
 //! (in SpargeAttn's `prepare`, one core). [`Estimator`] has them as lines over the tokens.
 //!
+//! With the feature `cuda` q and k on a GPU are scored there (`cuda`): kernels of our own for [`mean_pool`], for [`sub_block`]
+//! over runs of 16 and [`sampled_max`] of 16 keys a block with heads of 64 and 128, and for likeness; plain operations otherwise.
+//!
 //! [`self_similarity`] and [`group_cosine`] say how alike a block's tokens are, that is how well their mean stands for them.
 
 use candle_core::{D, DType, Result, Tensor};
@@ -27,6 +30,8 @@ use crate::{blocks::Blocks, check};
 mod alike;
 mod cells;
 mod cost;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod mass;
 mod pooled;
 mod pooling;

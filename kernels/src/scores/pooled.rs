@@ -29,6 +29,10 @@ pub fn mean_pool(q: &Tensor, k: &Tensor, blocks: Blocks, scale: f32) -> Result<T
 /// Means over runs of `run` tokens of `[B, H, S, D]`, the last run shorter: `[B, H, ⌈S/run⌉, D]`, F32 whatever x is, so
 /// that scores carry no rounding to BF16.
 pub(super) fn means(x: &Tensor, run: usize) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(means) = super::cuda::means(x, run)? {
+        return Ok(means);
+    }
     match level() {
         level if x.device().is_cpu() && level > Level::Reference => match x.dtype() {
             DType::BF16 => fast::<bf16>(level, x, run),

@@ -20,6 +20,7 @@ use crate::{
         level,
     },
     mix::{SplitMix, mixed},
+    ran::{self, Via},
 };
 
 /// Which tokens stand for their blocks.
@@ -59,6 +60,10 @@ pub fn sampled_max(
             blocks.key_block
         );
     }
+    #[cfg(feature = "cuda")]
+    if let Some(scores) = super::cuda::sampled_max(q, k, blocks, scale, sampling)? {
+        return Ok(scores);
+    }
     let (batch, heads, _, _) = q.dims4()?;
     let (mut q_tokens, mut k_tokens) = (Vec::new(), Vec::new());
     for head in 0..batch * heads {
@@ -90,7 +95,11 @@ pub fn sampled_max(
 }
 
 /// The positions of sampled queries and of sampled keys in a whole block, ascending, for one (sample, head).
-fn positions(sampling: &Sampling, blocks: Blocks, head: usize) -> (Vec<usize>, Vec<usize>) {
+pub(super) fn positions(
+    sampling: &Sampling,
+    blocks: Blocks,
+    head: usize,
+) -> (Vec<usize>, Vec<usize>) {
     let mut random = SplitMix::new(sampling.seed ^ mixed(head as u64 + 1));
     let queries = random.choose(sampling.queries, blocks.query_block);
     (queries, random.choose(sampling.keys, blocks.key_block))
@@ -112,6 +121,7 @@ fn reference(
     scale: f32,
     sampling: &Sampling,
 ) -> Result<Tensor> {
+    ran::note(q.device(), "sampled_max", Via::Candle);
     let (batch, heads, _, _) = q.dims4()?;
     let (rows, columns) = (blocks.rows(), blocks.columns());
     let step = chunk(q, sampling.queries * columns * sampling.keys)?;

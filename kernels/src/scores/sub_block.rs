@@ -16,6 +16,7 @@ use super::{
 use crate::{
     blocks::Blocks,
     cpu::{Level, host, level},
+    ran::{self, Via},
 };
 
 /// The natural log of every block's estimated mass Σ e^s, `[B, H, rows, columns]` F32, from runs of `run` tokens.
@@ -29,6 +30,10 @@ pub fn sub_block(q: &Tensor, k: &Tensor, blocks: Blocks, scale: f32, run: usize)
             "sub_block: `run` must divide the blocks of {query_block} queries and {key_block} keys, got {run}"
         );
     }
+    #[cfg(feature = "cuda")]
+    if let Some(scores) = super::cuda::sub_block(q, k, blocks, scale, run)? {
+        return Ok(scores);
+    }
     let (q, k) = (means(q, run)?, means(k, run)?);
     match level() {
         level if q.device().is_cpu() && level > Level::Reference => {
@@ -39,6 +44,7 @@ pub fn sub_block(q: &Tensor, k: &Tensor, blocks: Blocks, scale: f32, run: usize)
 }
 
 fn reference(q: &Tensor, k: &Tensor, blocks: Blocks, scale: f32, run: usize) -> Result<Tensor> {
+    ran::note(q.device(), "sub_block", Via::Candle);
     let (batch, heads, _, _) = q.dims4()?;
     let (rows, columns) = (blocks.rows(), blocks.columns());
     let (per_row, per_column) = (blocks.query_block / run, blocks.key_block / run);

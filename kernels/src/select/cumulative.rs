@@ -23,6 +23,18 @@ pub fn cumulative(
 ) -> Result<LevelMap> {
     const OP: &str = "cumulative";
     check_ends(OP, ends, blocks)?;
+    #[cfg(feature = "cuda")]
+    {
+        use super::cuda::{End, Reach, by_share};
+        let end = |(place, &(level, end)): (usize, &(u8, f64))| {
+            let least = if place == 0 { min_full } else { 0 };
+            End { level, bound: end + SLACK, blocks: (least, usize::MAX) }
+        };
+        let ends: Vec<End> = ends.iter().enumerate().map(end).collect();
+        if let Some(map) = by_share(OP, prob, blocks, &ends, (Reach::Through, true))? {
+            return Ok(map);
+        }
+    }
     let scores = Scores::probabilities(OP, prob, blocks)?;
     scores.map(|row, levels| {
         let prob = scores.row(row);

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::{Scores, check_levels};
+use super::{Scores, check_levels, expected};
 use crate::{blocks::Blocks, check, levels::LevelMap};
 
 /// Each block gets the first level of `taus` whose threshold μ + τ·σ its score exceeds; the rest is skipped.
@@ -23,9 +23,21 @@ pub fn mean_sigma(
     if !taus.is_sorted_by(|a, b| a.1 >= b.1) {
         bail!("{OP}: `taus` must descend from the finest level to the coarsest, got {taus:?}");
     }
+    let [batch, heads, rows, _] = expected(OP, scores, blocks)?;
+    for (name, x) in [("mean", mean), ("sigma", sigma)] {
+        check::shape(OP, name, x, &[batch, heads, rows])?;
+    }
+    #[cfg(feature = "cuda")]
+    {
+        use super::cuda::{End, above};
+        let end = |&(level, tau): &(u8, f64)| End { level, bound: tau, blocks: (0, 0) };
+        let ends: Vec<End> = taus.iter().map(end).collect();
+        if let Some(map) = above(OP, scores, blocks, [mean, sigma], &ends)? {
+            return Ok(map);
+        }
+    }
     let scores = Scores::new(OP, scores, blocks)?;
     let moments = |name: &str, x: &Tensor| {
-        check::shape(OP, name, x, &[scores.heads.0, scores.heads.1, blocks.rows()])?;
         let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         match values.iter().find(|x| x.is_nan()) {
             Some(_) => bail!("{OP}: `{name}` must be numbers, got NaN"),

@@ -1,7 +1,8 @@
 //! Selectors: from the scores of every pair of blocks to the level at which each is attended to.
 //!
-//! Scores are `[B, H, rows, columns]`, converted to F32 on the host; rows are worked on by all cores, O(columns·log columns)
-//! each. Of equal scores the block nearest to the query block's own place comes first, then the one with the smaller
+//! Scores are `[B, H, rows, columns]`, converted to F32; rows are worked on by all cores, O(columns·log columns) each. With the
+//! feature `cuda` scores on a GPU are selected from there, by the same order (but for [`top_k_head`], [`share_before`] and
+//! [`rank_share`], which take them to the host): a map is where it was chosen. Of equal scores the block nearest to the query block's own place comes first, then the one with the smaller
 //! hash of (row, column): never the one with the smaller index, which would favour the clip's beginning (methods.md
 //! §2.16). A NaN is refused. What nothing selects is [`SKIPPED`]; [`LevelMap::with_floor`] gives it another level.
 //!
@@ -13,6 +14,7 @@
 //! | [`mean_sigma`] | scores above μ + τσ, a level for each τ | §2.16 (Sol-Attn) |
 //! | [`top_k_rows`] | the k best of each row | §2.3 (AdaSpa), §2.16 (SubBlock, PISA) |
 //! | [`top_k_head`] | the best pairs of a whole head | §2.13 (VMoBA) |
+//! | [`Ladder`] | steps of least loss for all heads' one budget | ours (`tessera`) |
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -21,9 +23,13 @@ use crate::{
     blocks::Blocks,
     check,
     levels::{LevelMap, SKIPPED},
+    ran::{self, Via},
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod cumulative;
+mod ladder;
 mod mean_sigma;
 mod quotas;
 mod rank;
@@ -33,6 +39,7 @@ mod top_k;
 mod top_p;
 
 pub use cumulative::{cumulative, share_before};
+pub use ladder::Ladder;
 pub use mean_sigma::mean_sigma;
 pub use quotas::{quotas, rank_share};
 pub use top_k::{top_k_head, top_k_rows};
@@ -52,11 +59,8 @@ pub(crate) struct Scores {
 impl Scores {
     /// Takes scores `[B, H, rows, columns]`; refuses another shape, and NaN.
     pub(crate) fn new(op: &str, scores: &Tensor, blocks: Blocks) -> Result<Self> {
-        let (batch, heads, _, _) = scores.dims4()?;
-        // Its fields are public: nothing may be empty.
-        Blocks::new(blocks.queries, blocks.keys, blocks.query_block, blocks.key_block)?;
-        let shape = [batch, heads, blocks.rows(), blocks.columns()];
-        check::shape(op, "scores", scores, &shape)?;
+        let shape = expected(op, scores, blocks)?;
+        ran::note(scores.device(), op, Via::Host);
         let values = scores.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         if let Some(place) = values.iter().position(|x| x.is_nan()) {
             let (row, column) = (place / shape[3], place % shape[3]);
@@ -66,7 +70,8 @@ impl Scores {
                 row / shape[2]
             );
         }
-        Ok(Self { values, heads: (batch, heads), blocks, device: scores.device().clone() })
+        let heads = (shape[0], shape[1]);
+        Ok(Self { values, heads, blocks, device: scores.device().clone() })
     }
 
     /// As [`Self::new`], for shares: finite and at least 0.
@@ -116,11 +121,28 @@ impl Scores {
         Tensor::from_vec(places, shape, &self.device)
     }
 
-    /// A map on the scores' device.
+    /// A map on the host.
     fn finish(&self, levels: Vec<u8>) -> Result<LevelMap> {
-        let shape = (self.heads.0, self.heads.1, self.blocks.rows(), self.blocks.columns());
-        LevelMap::new(Tensor::from_vec(levels, shape, &self.device)?, self.blocks)
+        LevelMap::from_vec(levels, self.heads, self.blocks)
     }
+}
+
+/// The shape of scores about `blocks`; refuses another.
+fn expected(op: &str, scores: &Tensor, blocks: Blocks) -> Result<[usize; 4]> {
+    let (batch, heads, _, _) = scores.dims4()?;
+    // Its fields are public: nothing may be empty.
+    Blocks::new(blocks.queries, blocks.keys, blocks.query_block, blocks.key_block)?;
+    let shape = [batch, heads, blocks.rows(), blocks.columns()];
+    check::shape(op, "scores", scores, &shape)?;
+    Ok(shape)
+}
+
+/// Keys that a row of so many blocks is sorted as on a GPU: a power of two. Nothing beyond the 64 KiB that every GPU's block of
+/// threads may have.
+#[cfg(any(feature = "cuda", test))]
+pub(crate) fn sort_size(columns: usize) -> Option<usize> {
+    const MOST: usize = 1 << 13;
+    (columns <= MOST).then(|| columns.next_power_of_two().max(2))
 }
 
 /// Refuses (level, end) pairs whose levels do not ascend within what the key block allows, or whose ends are not shares

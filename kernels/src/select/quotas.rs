@@ -13,15 +13,17 @@ use crate::{blocks::Blocks, levels::LevelMap};
 pub fn quotas(scores: &Tensor, blocks: Blocks, ends: &[(u8, f64)]) -> Result<LevelMap> {
     const OP: &str = "quotas";
     check_ends(OP, ends, blocks)?;
-    let scores = Scores::new(OP, scores, blocks)?;
     let columns = blocks.columns() as f64;
+    let count = |&(level, share): &(u8, f64)| (level, (columns * share) as usize);
+    let counts: Vec<(u8, usize)> = ends.iter().map(count).collect();
+    #[cfg(feature = "cuda")]
+    if let Some(map) = super::cuda::by_count(OP, scores, blocks, &counts)? {
+        return Ok(map);
+    }
+    let scores = Scores::new(OP, scores, blocks)?;
     scores.map(|row, levels| {
         let ranked = ranked(scores.row(row), row % blocks.rows(), blocks);
-        assign(
-            &ranked,
-            ends.iter().map(|&(level, share)| (level, (columns * share) as usize)),
-            levels,
-        );
+        assign(&ranked, counts.iter().copied(), levels);
     })
 }
 

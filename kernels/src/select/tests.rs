@@ -317,3 +317,9 @@ fn what_cannot_be_selected_from_is_refused() {
     assert!(text(top_k_rows(&shares(), five(), &[1, 2])).contains("must be 1 or 1 numbers, got 2"));
     assert!(text(top_k_rows(&shares(), Blocks::of(40), &[1])).contains("`scores` must have shape"));
 }
+
+#[test]
+fn rows_are_sorted_as_powers_of_two() {
+    let sizes = [1, 2, 3, 512, 513, 8192, 8193].map(sort_size);
+    assert_eq!(sizes, [Some(2), Some(2), Some(4), Some(512), Some(1024), Some(8192), None]);
+}

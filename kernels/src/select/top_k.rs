@@ -18,6 +18,16 @@ use crate::{
 /// columns keeps all. Source: methods.md §2.3, §2.16.
 pub fn top_k_rows(scores: &Tensor, blocks: Blocks, k: &[usize]) -> Result<LevelMap> {
     const OP: &str = "top_k_rows";
+    #[cfg(feature = "cuda")]
+    if let Some(map) = match k {
+        [one] => super::cuda::by_count(OP, scores, blocks, &[(FULL, *one)])?,
+        each if each.len() == scores.dims().iter().take(2).product::<usize>() => {
+            super::cuda::by_count_of_head(OP, scores, blocks, FULL, each)?
+        }
+        _ => None,
+    } {
+        return Ok(map);
+    }
     let scores = Scores::new(OP, scores, blocks)?;
     let k = scores.per_head(OP, "k", k)?;
     scores.map(|row, levels| {

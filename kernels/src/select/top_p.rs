@@ -28,6 +28,15 @@ pub fn top_p(
             "{OP}: expected a share from 0 to 1 and the fewest blocks not above the most, got {p} and {clamp:?}"
         );
     }
+    #[cfg(feature = "cuda")]
+    {
+        use super::cuda::{End, Reach, by_share};
+        let end = End { level: FULL, bound: p - SLACK, blocks: clamp };
+        let reach = (Reach::Below, include_crossing);
+        if let Some(map) = by_share(OP, prob, blocks, &[end], reach)? {
+            return Ok(map);
+        }
+    }
     let scores = Scores::probabilities(OP, prob, blocks)?;
     scores.map(|row, levels| {
         let prob = scores.row(row);

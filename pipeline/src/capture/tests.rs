@@ -75,7 +75,7 @@ impl Call {
         let levels: Vec<u8> = (0..12).map(|i| (i % 3) as u8).collect();
         let map = LevelMap::from_vec(levels, (1, 2), blocks).unwrap();
         let scores = mean_pool(&q, &k, blocks, scale).unwrap();
-        let densities = map.densities().unwrap();
+        let densities = map.counted().unwrap();
         let sparse = SparseReport {
             map: &map,
             scores: (mode == Mode::Fresh).then_some(&scores),

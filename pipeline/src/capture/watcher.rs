@@ -67,12 +67,16 @@ impl Capture {
         };
         let orders = report.orders.iter().map(|order| self.order(order)).collect();
         let sparse = report.sparse.as_ref();
+        let densities = match sparse {
+            Some(sparse) => sparse.densities.read()?,
+            None => Vec::new(),
+        };
         self.link.send(Message::Call(Box::new(Call {
             place,
             mode: report.mode,
             estimate_ms: report.estimate.as_secs_f64() * 1e3,
             attention_ms: report.attention.as_secs_f64() * 1e3,
-            densities: sparse.map(|sparse| sparse.densities.to_vec()).unwrap_or_default(),
+            densities,
             retained: sparse.and_then(|sparse| sparse.retained).map(<[f64]>::to_vec),
             estimated_at: sparse.map(|sparse| sparse.estimated_at),
             map,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use tessera_kernels::attention::attention_with_lse;
-use tessera_kernels::levels::{Density, FULL, LevelMap};
+use tessera_kernels::levels::{Densities, Density, FULL, LevelMap};
 use tessera_kernels::order::Order;
 use tessera_kernels::{blocks::Blocks, pyramid};
 use tessera_models::attention::{SelfAttention, Sequence, Site};
@@ -116,7 +116,8 @@ impl Candidate {
         let out = pyramid::attention(&truth.q, &keys, &values, &used.map, &options)?.out;
         let attention = began.elapsed();
         let key_order = used.key_order.as_deref();
-        let heads = truth.heads(&out, (&used.map, self.floor), key_order, &used.densities)?;
+        let densities = used.densities.read()?;
+        let heads = truth.heads(&out, (&used.map, self.floor), key_order, &densities)?;
         Ok(Call {
             step: step.index,
             branch: branch_name(site.branch),
@@ -138,7 +139,7 @@ pub(super) fn full(q: &Tensor, step: Step) -> Result<Used> {
         mode: Mode::Dense,
         scores: None,
         key_order: None,
-        densities: vec![Density { nominal: 1.0, exact: 1.0 }; batch * heads],
+        densities: Densities::known(vec![Density { nominal: 1.0, exact: 1.0 }; batch * heads]),
         retained: None,
         estimated_at: step.index,
     })

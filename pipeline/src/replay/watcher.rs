@@ -44,10 +44,10 @@ impl Watcher {
         let mut truth = Truth::new([report.q.clone(), report.k.clone(), out], lse, report.scale);
         let heads = if let Some(sparse) = &report.sparse {
             let map = (sparse.map, self.floor);
-            truth.heads(report.out, map, sparse.key_order, sparse.densities)?
+            truth.heads(report.out, map, sparse.key_order, &sparse.densities.read()?)?
         } else {
             let full = full(report.q, report.step)?;
-            truth.heads(report.out, (&full.map, 0), None, &full.densities)?
+            truth.heads(report.out, (&full.map, 0), None, &full.densities.read()?)?
         };
         Ok(Call {
             step: report.step.index,

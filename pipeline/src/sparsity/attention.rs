@@ -80,8 +80,9 @@ impl SparseAttention {
         self
     }
 
-    /// What was done so far.
+    /// What was done so far; waits for what a GPU has yet to count.
     pub fn tally(&mut self) -> &mut Tally {
+        self.watch.tally.settle();
         &mut self.watch.tally
     }
 

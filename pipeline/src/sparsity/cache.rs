@@ -1,4 +1,5 @@
-//! What is kept of a clip's attention between calls: level maps, four bits a block, and log-sum-exps.
+//! What is kept of a clip's attention between calls: level maps, four bits a block (a byte on a GPU, where they stay), and
+//! log-sum-exps.
 //!
 //! Bounded: what would go over the bound is not kept, and whoever wants it later estimates again. Nothing is thrown out to
 //! make room: every site asks once a step in the same order, so the newest would always push out the one that is asked for
@@ -6,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use candle_core::Tensor;
-use tessera_kernels::levels::{Density, LevelMap, PackedLevels};
+use candle_core::{Device, Tensor};
+use tessera_kernels::levels::{Densities, LevelMap, PackedLevels};
 use tessera_kernels::order::Order;
 use tessera_models::attention::Site;
 
@@ -31,16 +32,25 @@ pub struct Key {
     pub policy: u64,
 }
 
+/// Where a map is kept.
+#[derive(Debug, Clone)]
+enum Levels {
+    /// On the host.
+    Packed(PackedLevels),
+    /// On the GPU that made it.
+    There(LevelMap),
+}
+
 /// A map and what is known of it.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    map: PackedLevels,
+    map: Levels,
     /// The site that estimated it.
     pub site: Site,
     /// The step in which it was estimated.
     pub step: usize,
     /// Its density for each (sample, head).
-    pub densities: Vec<Density>,
+    pub densities: Densities,
     /// The order of each head's keys that it is about, where a method sorts them.
     pub key_order: Option<Vec<Order>>,
     /// Mean recall of the probed rows when it was made; `None` where nothing is probed.
@@ -48,25 +58,36 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Packs a map.
+    /// Takes a map: packs one of the host.
     pub fn new(
         map: &LevelMap,
         (site, step): (Site, usize),
-        densities: Vec<Density>,
+        densities: Densities,
         key_order: Option<Vec<Order>>,
         recall: Option<f64>,
     ) -> Result<Self> {
-        Ok(Self { map: map.packed()?, site, step, densities, key_order, recall })
+        let map = match map.levels().device() {
+            Device::Cpu => Levels::Packed(map.packed()?),
+            _ => Levels::There(map.clone()),
+        };
+        Ok(Self { map, site, step, densities, key_order, recall })
     }
 
     /// The map.
     pub fn map(&self) -> Result<LevelMap> {
-        Ok(self.map.unpack()?)
+        match &self.map {
+            Levels::Packed(levels) => Ok(levels.unpack()?),
+            Levels::There(map) => Ok(map.clone()),
+        }
     }
 
     fn bytes(&self) -> u64 {
         let orders = self.key_order.iter().flatten().map(|order| 4 * order.tokens().len());
-        (self.map.bytes() + orders.sum::<usize>()) as u64
+        let levels = match &self.map {
+            Levels::Packed(levels) => levels.bytes(),
+            Levels::There(map) => map.levels().elem_count(),
+        };
+        (levels + orders.sum::<usize>()) as u64
     }
 }
 
@@ -154,7 +175,7 @@ mod tests {
 
     fn kept(key: Key, level: u8, step: usize) -> Kept {
         let map = LevelMap::filled(level, (1, 2), Blocks::of(500)).unwrap();
-        Kept::new(&map, (key.site, step), map.densities().unwrap(), None, None).unwrap()
+        Kept::new(&map, (key.site, step), map.counted().unwrap(), None, None).unwrap()
     }
 
     #[test]

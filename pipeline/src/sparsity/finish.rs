@@ -5,14 +5,14 @@
 //! is met after all that, per call, as the mean over its heads: the floor and the keeps are paid out of it. Source:
 //! methods.md §6.7.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::keep::{self, Keeps};
-use tessera_kernels::levels::{FULL, LevelMap, SKIPPED};
+use tessera_kernels::levels::{LevelMap, SKIPPED};
 use tessera_kernels::order::Order;
 use tessera_models::attention::Sequence;
 
-use super::levels::Levels;
+use super::levels::{DEEPEST, Levels};
 use super::options::Keep;
 use super::policy::{Knob, Prepared};
 use crate::Result;
@@ -31,7 +31,7 @@ pub struct Rules {
     /// Tokens at the start of the model's sequence that everybody sees in full: text, and the first frame when kept.
     sink: usize,
     /// Key blocks that hold any of them: one list for all heads, or one a head; empty when there are none.
-    sinks: Vec<Vec<bool>>,
+    sinks: Vec<Vec<u8>>,
     blocks: Blocks,
 }
 
@@ -75,48 +75,39 @@ impl Rules {
     }
 
     /// The key blocks that hold tokens of the sink, from the token at each position.
-    fn sink(&self, tokens: impl Iterator<Item = u32>) -> Vec<bool> {
-        let mut columns = vec![false; self.blocks.columns()];
+    fn sink(&self, tokens: impl Iterator<Item = u32>) -> Vec<u8> {
+        let mut columns = vec![0; self.blocks.columns()];
         for (position, token) in tokens.enumerate() {
-            columns[position / self.blocks.key_block] |= (token as usize) < self.sink;
+            columns[position / self.blocks.key_block] |= u8::from((token as usize) < self.sink);
         }
         columns
     }
 
-    /// The map that is used in place of the selected one. `scores [B, H, rows, columns]` are what it was selected by;
-    /// without any, the blocks nearest to a row's own place count as its best.
+    /// The map that is used in place of the selected one, on the same device. `scores [B, H, rows, columns]` are what it was
+    /// selected by; without any, the blocks nearest to a row's own place count as its best.
     pub fn apply(&self, map: &LevelMap, scores: Option<&Tensor>) -> Result<LevelMap> {
-        let (rows, columns) = (self.blocks.rows(), self.blocks.columns());
-        let (_, heads) = map.heads();
-        let mut levels = map.to_vec()?;
-        for (index, levels) in levels.chunks_mut(rows * columns).enumerate() {
-            let sink = match self.sinks.as_slice() {
-                [] => None,
-                [one] => Some(one),
-                each => each.get(index % heads),
-            };
-            for (place, level) in levels.iter_mut().enumerate() {
-                *level = self.levels.nearest(*level);
-                if self.floor > SKIPPED {
-                    *level = (*level).min(self.floor);
-                }
-                if sink.is_some_and(|sink| sink[place % columns]) {
-                    *level = FULL;
-                }
-            }
+        let mut map = map.relabelled(&self.allowed())?;
+        if !self.sinks.is_empty() {
+            let shape = (1, self.sinks.len(), 1, self.blocks.columns());
+            let sinks = Tensor::from_vec(self.sinks.concat(), shape, &Device::Cpu)?;
+            map = map.with_full(&sinks)?;
         }
-        let shape = map.levels().dims();
-        let map =
-            LevelMap::new(Tensor::from_vec(levels, shape, map.levels().device())?, self.blocks)?;
         let nearest;
         let scores = match scores {
             None if self.keeps.least_full > 0 => {
-                nearest = Tensor::zeros(shape, DType::F32, map.levels().device())?;
+                let levels = map.levels();
+                nearest = Tensor::zeros(levels.shape(), DType::F32, levels.device())?;
                 Some(&nearest)
             }
             scores => scores,
         };
         Ok(keep::apply(&self.keeps, &map, scores)?.with_floor(self.floor)?)
+    }
+
+    /// The level that is used for each level that a method may select.
+    fn allowed(&self) -> Vec<u8> {
+        let coarsest = if self.floor > SKIPPED { self.floor } else { DEEPEST };
+        (SKIPPED..=DEEPEST).map(|level| self.levels.nearest(level).min(coarsest)).collect()
     }
 
     /// The exact density of a map in which nothing was selected: no request can go below it.

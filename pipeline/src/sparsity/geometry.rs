@@ -7,9 +7,9 @@
 //! tokens, of all pairs up to 2²⁵, of an even sample of each block above; once a clip and order, on all cores.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::levels::{FULL, LevelMap, SKIPPED};
@@ -206,23 +206,48 @@ impl Known {
     }
 }
 
+/// Entries on devices, by where they are on the host; forgotten when they are.
+static THERE: Mutex<Vec<(Weak<[f32]>, Tensor)>> = Mutex::new(Vec::new());
+
+/// Entries as a tensor `[1, 1, rows, columns]`, on the device from their first use on.
+pub(crate) fn tensor(entries: &Entries, blocks: Blocks, device: &Device) -> Result<Tensor> {
+    let mut there = THERE.lock().unwrap_or_else(PoisonError::into_inner);
+    // Entries that are alive are where they were, and nothing else is.
+    there.retain(|(owner, _)| owner.strong_count() > 0);
+    let is_it = |(owner, tensor): &&(Weak<[f32]>, Tensor)| {
+        std::ptr::eq(owner.as_ptr(), Arc::as_ptr(entries)) && tensor.device().same_device(device)
+    };
+    if let Some((_, tensor)) = there.iter().find(is_it) {
+        return Ok(tensor.clone());
+    }
+    let shape = (1, 1, blocks.rows(), blocks.columns());
+    let tensor = Tensor::from_slice(entries, shape, device)?;
+    there.push((Arc::downgrade(entries), tensor.clone()));
+    Ok(tensor)
+}
+
 /// What a policy of a static pattern answers: the blocks that have entered by the knob. `entries` are one map for all
 /// heads, one for each, or one for each of each sample.
-pub(crate) fn prepared<'a>(view: &View<'_>, entries: Vec<Entries>) -> Result<Prepared<'a>> {
+pub(crate) fn prepared<'a>(view: &View<'_>, entries: &[Entries]) -> Result<Prepared<'a>> {
+    let of = |entries: &Entries| tensor(entries, view.blocks, view.q.device());
+    let entries = Tensor::cat(&entries.iter().map(of).collect::<Result<Vec<_>>>()?, 1)?;
     let (batch, heads, _, _) = view.q.dims4()?;
-    let (blocks, device) = (view.blocks, view.q.device().clone());
+    let (_, maps, rows, columns) = entries.dims4()?;
+    let shape = if maps == batch * heads { (batch, heads) } else { (1, maps) };
+    by_entries(view, entries.reshape((shape.0, shape.1, rows, columns))?)
+}
+
+/// The same from entries `[B or 1, H or 1, rows, columns]` F32: the map is where they are.
+pub(crate) fn by_entries<'a>(view: &View<'_>, entries: Tensor) -> Result<Prepared<'a>> {
+    let (batch, heads, _, _) = view.q.dims4()?;
+    let blocks = view.blocks;
     Ok(Prepared {
         scores: None,
         lse: None,
         key_order: None,
         select: Box::new(move |knob| {
-            let keep = keep(knob);
-            let levels: Vec<u8> = (0..batch * heads)
-                .flat_map(|head| entries[head % entries.len()].iter())
-                .map(|entry| level(*entry <= keep))
-                .collect();
-            let shape = (batch, heads, blocks.rows(), blocks.columns());
-            Ok(LevelMap::new(Tensor::from_vec(levels, shape, &device)?, blocks)?)
+            let entered = entries.le(keep(knob))?;
+            Ok(LevelMap::marked(&entered, (batch, heads), blocks)?)
         }),
     })
 }

@@ -8,9 +8,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tessera_kernels::blocks::Blocks;
-use tessera_kernels::levels::{Density, FULL, LevelMap};
+use tessera_kernels::levels::{Densities, LevelMap};
 use tessera_kernels::order::{Order, permute};
 use tessera_kernels::pyramid::Bias;
 use tessera_models::attention::{Branch, Sequence, Site};
@@ -63,7 +63,7 @@ pub struct Used {
     /// The order of each head's keys that the map is about, where the method sorts them.
     pub key_order: Option<Vec<Order>>,
     /// Its density for each (sample, head).
-    pub densities: Vec<Density>,
+    pub densities: Densities,
     /// Its retained mass for each (sample, head), where that is known.
     pub retained: Option<Vec<f64>>,
     /// The step in which it was estimated.
@@ -131,23 +131,17 @@ impl Maps {
     /// With the layer's dense heads in full. What is kept for later calls has them as they were chosen, because layers that
     /// share a map need not share dense heads.
     fn opened(&self, mut used: Used, layer: usize) -> Result<Used> {
-        let (blocks, heads) = (used.map.blocks(), used.map.heads());
-        let dense = self.options.dense_heads.of(layer, heads.1);
+        let (batch, heads) = used.map.heads();
+        let dense = self.options.dense_heads.of(layer, heads);
         if dense.is_empty() {
             return Ok(used);
         }
-        let is_dense = |index: usize| dense.contains(&(index % heads.1));
-        let mut levels = used.map.to_vec()?;
-        let all = levels.chunks_mut(blocks.rows() * blocks.columns()).enumerate();
-        all.filter(|(index, _)| is_dense(*index)).for_each(|(_, levels)| levels.fill(FULL));
-        let levels =
-            Tensor::from_vec(levels, used.map.levels().dims(), used.map.levels().device())?;
-        used.map = LevelMap::new(levels, blocks)?;
-        for (index, density) in used.densities.iter_mut().enumerate() {
-            if is_dense(index) {
-                *density = Density { nominal: 1.0, exact: 1.0 };
-            }
-        }
+        let is_dense = |index: usize| dense.contains(&(index % heads));
+        let marks: Vec<u8> = (0..heads).map(|head| u8::from(is_dense(head))).collect();
+        let marks = Tensor::from_vec(marks, (1, heads, 1, 1), &Device::Cpu)?;
+        used.map = used.map.with_full(&marks)?;
+        let full: Vec<usize> = (0..batch * heads).filter(|index| is_dense(*index)).collect();
+        used.densities = used.densities.with_full(&full);
         for (index, retained) in used.retained.iter_mut().flatten().enumerate() {
             if is_dense(index) {
                 *retained = 1.0;
@@ -194,6 +188,12 @@ impl Maps {
             "Attention ran dense, because {} could not choose a map: {error}",
             self.options.method.name
         )
+    }
+
+    /// What to say when a method chose on the host for a call on a GPU: the same maps, later.
+    fn on_the_host(&self) -> String {
+        let method = self.options.method.name;
+        format!("Maps of {method} were chosen on the CPU: it has no path on the GPU")
     }
 
     /// What to say when the cache is full.
@@ -250,8 +250,8 @@ impl Maps {
         let own = Key { site: call.site, ..key };
         let lse = self.cache.lse(&own).cloned();
         let Estimated { map, scores, lse, key_order } =
-            self.estimated(call, layout, lse.as_ref())?;
-        let densities = map.densities()?;
+            self.estimated(call, layout, lse.as_ref(), tally)?;
+        let densities = map.counted()?;
         let exact = match (&scores, &lse) {
             (Some(mass), Some(_)) => Some(probe::exact(mass, &map, self.options.floor)?),
             _ => None,
@@ -292,6 +292,7 @@ impl Maps {
         call: &Call<'_>,
         layout: &Layout,
         lse: Option<&Tensor>,
+        tally: &mut Tally,
     ) -> Result<Estimated> {
         let (sequence, _) = self.clip.as_ref().ok_or_else(|| no_clip(call.site.layer))?;
         let [q, k, v] = call.operands;
@@ -319,7 +320,11 @@ impl Maps {
             None => &layout.rules,
         };
         let dense = self.options.dense_heads.of(call.site.layer, q.dim(1)?);
-        let map = choose(&prepared, self.options.density, rules, &dense)?;
+        let mut map = choose(&prepared, self.options.density, rules, &dense)?;
+        if !q.device().is_cpu() && map.levels().device().is_cpu() {
+            tally.fallback(self.on_the_host(), call.site, call.step);
+            map = map.to_device(q.device())?;
+        }
         let Prepared { scores, lse, key_order, .. } = prepared;
         Ok(Estimated { map, scores, lse, key_order })
     }

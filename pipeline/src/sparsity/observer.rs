@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tessera_kernels::levels::{Density, LevelMap};
+use tessera_kernels::levels::{Densities, LevelMap};
 use tessera_kernels::order::Order;
 use tessera_models::attention::{Sequence, Site};
 
@@ -90,8 +90,8 @@ pub struct SparseReport<'a> {
     /// The position, in the order of `k` and `v`, of each key that the map's blocks count, one order a head; `None` where
     /// keys were not sorted.
     pub key_order: Option<&'a [Order]>,
-    /// The map's density for each (sample, head), row-major.
-    pub densities: &'a [Density],
+    /// The map's density for each (sample, head), row-major; on a GPU reading it waits.
+    pub densities: &'a Densities,
     /// Share of the softmax mass in blocks that are seen finer than the floor, for each (sample, head), where it is known:
     /// after an exact search, and where rows were probed.
     pub retained: Option<&'a [f64]>,

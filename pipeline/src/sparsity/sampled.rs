@@ -44,10 +44,16 @@ impl Sums {
     /// Squared errors ‖O' − O‖² over all rows under each of P maps, and ‖O‖²; `kept` `[R, P, columns]` F32 is 1 where a
     /// block is kept and 0 elsewhere. A row that keeps nothing has the output 0.
     pub(crate) fn errors(&self, kept: &Tensor) -> Result<(Vec<f32>, f32)> {
+        let (errors, dense) = self.squares(kept)?;
+        Ok((errors.to_vec1()?, dense.sqr()?.sum_all()?.to_scalar()?))
+    }
+
+    /// The squared errors `[P]` F32, where the operands are, and the dense outputs `[R, 1, D]`.
+    pub(crate) fn squares(&self, kept: &Tensor) -> Result<(Tensor, Tensor)> {
         let all = Tensor::ones_like(&self.mass)?.unsqueeze(1)?;
         let dense = self.outputs(&all)?;
         let errors = self.outputs(kept)?.broadcast_sub(&dense)?.sqr()?.sum((0, 2))?;
-        Ok((errors.to_vec1()?, dense.sqr()?.sum_all()?.to_scalar()?))
+        Ok((errors, dense))
     }
 
     /// `[R, P, D]`.

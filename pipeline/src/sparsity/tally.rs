@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_kernels::levels::Density;
+use tessera_kernels::levels::{Densities, Density};
 use tessera_models::attention::{Branch, Sequence, Site};
 
 use super::observer::{CallReport, Mode, Step};
@@ -16,6 +16,8 @@ const MISSED: f64 = 0.05;
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     calls: Vec<AttentionCall>,
+    /// Densities that a GPU may still be counting, and the calls that they are of.
+    uncounted: Vec<(usize, Densities)>,
     layers: usize,
     heads: usize,
     /// Every kind of fallback: how often it happened, and where it did first.
@@ -33,21 +35,44 @@ impl Tally {
     /// Notes a call.
     pub fn call(&mut self, report: &CallReport<'_>) {
         let sparse = report.sparse.as_ref();
-        let densities = sparse.map_or(&[][..], |sparse| sparse.densities);
         let retained = sparse.and_then(|sparse| sparse.retained).unwrap_or_default();
-        let of = |of: fn(&Density) -> f64| densities.iter().map(|d| rounded(of(d))).collect();
+        let known = sparse.map_or(Some(&[][..]), |sparse| sparse.densities.known_now());
+        if let (Some(sparse), None) = (sparse, known) {
+            self.uncounted.push((self.calls.len(), sparse.densities.clone()));
+        }
+        let densities = known.unwrap_or_default();
         self.calls.push(AttentionCall {
             step: report.step.index as u64,
             branch: branch_name(report.site.branch).into(),
             layer: report.site.layer as u64,
             expert: report.site.expert as u64,
             mode: report.mode,
-            density_nominal: of(|density| density.nominal),
-            density_exact: of(|density| density.exact),
+            density_nominal: each(densities, |density| density.nominal),
+            density_exact: each(densities, |density| density.exact),
             retained_mass: retained.iter().copied().map(rounded).collect(),
             estimate_ms: milliseconds(report.estimate),
             attention_ms: milliseconds(report.attention),
         });
+    }
+
+    /// Reads the densities that were counted on a GPU since, all in one copy: behind a step, which was waited for anyway.
+    pub fn settle(&mut self) {
+        let uncounted = std::mem::take(&mut self.uncounted);
+        let all: Vec<&Densities> = uncounted.iter().map(|(_, densities)| densities).collect();
+        match Densities::read_all(&all) {
+            Ok(read) => {
+                for ((index, _), densities) in uncounted.iter().zip(read) {
+                    let call = &mut self.calls[*index];
+                    call.density_nominal = each(&densities, |density| density.nominal);
+                    call.density_exact = each(&densities, |density| density.exact);
+                }
+            }
+            Err(error) => {
+                let what = format!("Densities could not be read from the GPU: {error}");
+                self.news.push(format!("{what}."));
+                self.fallbacks.insert(what, (1, "the end of a step".into()));
+            }
+        }
     }
 
     /// Notes that something did not run as asked: a sentence without its end, to which the place is added.
@@ -167,6 +192,11 @@ pub fn branch_name(branch: Branch) -> &'static str {
         Branch::Cond => "cond",
         Branch::Uncond => "uncond",
     }
+}
+
+/// One number of each density.
+fn each(densities: &[Density], of: fn(&Density) -> f64) -> Vec<f64> {
+    densities.iter().map(|density| rounded(of(density))).collect()
 }
 
 fn exact(call: &AttentionCall) -> f64 {

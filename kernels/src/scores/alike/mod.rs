@@ -25,6 +25,10 @@ pub fn self_similarity(x: &Tensor, block: usize) -> Result<Tensor> {
     if block == 0 || x.elem_count() == 0 {
         bail!("self_similarity: `block` must be at least 1, got {block} for {:?}", x.dims());
     }
+    #[cfg(feature = "cuda")]
+    if let Some(similarity) = super::cuda::self_similarity(x, block)? {
+        return Ok(similarity);
+    }
     match level() {
         level if x.device().is_cpu() && level > Level::Reference => match x.dtype() {
             DType::F32 => cpu::self_similarity::<f32>(level, x, block),
@@ -47,6 +51,10 @@ pub fn group_cosine(k: &Tensor, key_block: usize) -> Result<Tensor> {
             "group_cosine: `key_block` must be a power of two, got {key_block} for {:?}",
             k.dims()
         );
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(cosines) = super::cuda::group_cosine(k, key_block)? {
+        return Ok(cosines);
     }
     match level() {
         level if k.device().is_cpu() && level > Level::Reference => match k.dtype() {

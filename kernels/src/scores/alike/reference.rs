@@ -3,13 +3,16 @@
 use candle_core::{D, DType, Result, Tensor};
 
 use super::POOLS;
+use crate::ran::{self, Via};
 use crate::scores::pooled::means;
 
 pub(super) fn self_similarity(x: &Tensor, block: usize) -> Result<Tensor> {
+    ran::note(x.device(), "self_similarity", Via::Candle);
     means(&directions(x)?, block)?.sqr()?.sum(D::Minus1)
 }
 
 pub(super) fn group_cosine(k: &Tensor, key_block: usize) -> Result<Tensor> {
+    ran::note(k.device(), "group_cosine", Via::Candle);
     let keys = k.dim(2)?;
     let k = directions(k)?;
     let of_pool = |pool: usize| {

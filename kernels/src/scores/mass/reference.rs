@@ -5,6 +5,7 @@ use candle_core::{D, DType, Result, Tensor};
 use super::Mass;
 use crate::{
     blocks::Blocks,
+    ran::{self, Via},
     scores::{chunk, logits},
 };
 
@@ -15,6 +16,7 @@ pub(super) fn block_mass(
     scale: f32,
     lse: Option<&Tensor>,
 ) -> Result<Mass> {
+    ran::note(q.device(), "block_mass", Via::Candle);
     let (batch, heads, queries, _) = q.dims4()?;
     let all = batch * heads;
     let (columns, key_block) = (blocks.columns(), blocks.key_block);

@@ -150,7 +150,7 @@ fn entries_are_made_once_an_order() {
     assert_eq!(known.entries(&outline, make).len(), 3);
     assert_eq!(made.get(), 2);
 
-    let prepared = prepared(&view, maps.clone()).unwrap();
+    let prepared = prepared(&view, &maps).unwrap();
     let map = (prepared.select)(Knob::Keep(0.3)).unwrap();
     let levels = map.to_vec().unwrap();
     assert_eq!(map.heads(), (1, 3));

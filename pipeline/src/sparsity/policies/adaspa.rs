@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tessera_kernels::blocks::Blocks;
 use tessera_kernels::scores::{Estimator, Mass, block_mass};
 use tessera_kernels::select::top_k_rows;
@@ -77,6 +77,8 @@ impl Policy for AdaSpa {
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let blocks = view.blocks;
         let Mass { mass, lse } = block_mass(view.q, view.k, blocks, view.scale, view.lse)?;
+        // Budgets are found on the host, and so are the maps.
+        let mass = mass.to_device(&Device::Cpu)?;
         let retained = Retained::of(&mass, blocks)?;
         let prepared = by_scores(mass, move |mass, knob| {
             let density = stretched(1.0 - self.sparsity, knob);

@@ -67,7 +67,7 @@ impl Policy for Gna {
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, in_windows(self.windows, &self.known, &view.outline()?))
+        prepared(view, &in_windows(self.windows, &self.known, &view.outline()?))
     }
 }
 

@@ -10,7 +10,6 @@ mod frontier;
 mod gna;
 mod hip;
 pub(super) mod knob;
-mod ladder;
 mod minference;
 mod moa;
 mod paro;

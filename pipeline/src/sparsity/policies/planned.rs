@@ -1,6 +1,6 @@
 //! What policies that read a plan have in common: its heads, and maps written head by head.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tessera_kernels::levels::LevelMap;
 
 use crate::settings::Problem;
@@ -45,7 +45,7 @@ pub(super) fn map(view: &View<'_>, level: impl Fn(usize, usize, usize) -> u8) ->
             levels.extend((0..columns).map(|column| level(head, row, column)));
         }
     }
-    let levels = Tensor::from_vec(levels, (batch, heads, rows, columns), view.q.device())?;
+    let levels = Tensor::from_vec(levels, (batch, heads, rows, columns), &Device::Cpu)?;
     Ok(LevelMap::new(levels, view.blocks)?)
 }
 

@@ -82,7 +82,7 @@ impl Policy for Power {
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, vec![self.entries(view.outline()?.cells)])
+        prepared(view, &[self.entries(view.outline()?.cells)])
     }
 }
 

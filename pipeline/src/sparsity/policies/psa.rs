@@ -8,7 +8,7 @@
 
 use candle_core::Tensor;
 use tessera_kernels::blocks::Blocks;
-use tessera_kernels::levels::{FULL, LevelMap};
+use tessera_kernels::levels::FULL;
 use tessera_kernels::scores::{Estimator, Sampling, group_cosine, sampled_max};
 
 use super::knob::{by_scores, stretched};
@@ -160,7 +160,7 @@ impl Policy for Psa {
         Ok(by_scores(scores, move |scores, knob| {
             let map = self.at(blocks, knob).select(scores, blocks)?;
             match &caps {
-                Some(caps) => capped(&map, caps),
+                Some(caps) => Ok(map.at_most(caps)?),
                 None => Ok(map),
             }
         }))
@@ -180,31 +180,24 @@ impl Psa {
     }
 }
 
-/// The coarsest level that each key block may have, `[B·H·columns]`: a later test overrides an earlier one.
-fn finest_needed(k: &Tensor, blocks: Blocks, cap: [f32; 3]) -> Result<Vec<u8>> {
-    let cosines = group_cosine(k, blocks.key_block)?.flatten_all()?.to_vec1::<f32>()?;
-    let level = |cosines: &[f32]| {
-        let passed = cosines.iter().zip(cap).rposition(|(cosine, bar)| *cosine > bar);
-        passed.map_or(FULL, |place| FULL + 1 + place as u8)
-    };
-    Ok(cosines.chunks(cap.len()).map(level).collect())
-}
-
-/// The map with no block coarser than its key block's cap; what is skipped stays so.
-fn capped(map: &LevelMap, caps: &[u8]) -> Result<LevelMap> {
-    let blocks = map.blocks();
-    let (columns, pairs) = (blocks.columns(), blocks.rows() * blocks.columns());
-    let mut levels = map.to_vec()?;
-    for (levels, caps) in levels.chunks_mut(pairs).zip(caps.chunks(columns)) {
-        for (place, level) in levels.iter_mut().enumerate() {
-            *level = (*level).min(caps[place % columns]);
-        }
+/// The coarsest level that each key block may have, `[B, H, 1, columns]` U8: a later test overrides an earlier one.
+fn finest_needed(k: &Tensor, blocks: Blocks, cap: [f32; 3]) -> Result<Tensor> {
+    let cosines = group_cosine(k, blocks.key_block)?;
+    let (batch, heads, columns, _) = cosines.dims4()?;
+    let shape = (batch, heads, columns, 1);
+    let mut coarsest = Tensor::full(FULL, shape, cosines.device())?;
+    for (place, bar) in cap.into_iter().enumerate() {
+        let passed = cosines.narrow(3, place, 1)?.gt(bar)?;
+        let level = Tensor::full(FULL + 1 + place as u8, shape, cosines.device())?;
+        coarsest = passed.where_cond(&level, &coarsest)?;
     }
-    Ok(LevelMap::from_vec(levels, map.heads(), blocks)?)
+    Ok(coarsest.reshape((batch, heads, 1, columns))?)
 }
 
 #[cfg(test)]
 mod tests {
+    use tessera_kernels::levels::LevelMap;
+
     use candle_core::{DType, Device};
 
     use super::*;
@@ -240,11 +233,11 @@ mod tests {
         let k = Tensor::from_vec(k, (1, 1, 128, 4), &Device::Cpu).unwrap();
         let blocks = Blocks::new(128, 128, 128, 64).unwrap();
         let caps = finest_needed(&k, blocks, VIDEO_CAP.unwrap()).unwrap();
-        assert_eq!(caps, [4, 2]);
+        assert_eq!(caps.flatten_all().unwrap().to_vec1::<u8>().unwrap(), [4, 2]);
         let map = LevelMap::from_vec(vec![4, 4], (1, 1), blocks).unwrap();
-        assert_eq!(capped(&map, &caps).unwrap().to_vec().unwrap(), [4, 2]);
+        assert_eq!(map.at_most(&caps).unwrap().to_vec().unwrap(), [4, 2]);
         let map = LevelMap::from_vec(vec![1, 0], (1, 1), blocks).unwrap();
-        assert_eq!(capped(&map, &caps).unwrap().to_vec().unwrap(), [1, 0]);
+        assert_eq!(map.at_most(&caps).unwrap().to_vec().unwrap(), [1, 0]);
     }
 
     /// Defect 3 of methods.md §2.1 is absent: the same seed draws the same samples, another one others.

@@ -135,7 +135,7 @@ impl Policy for Radial {
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, self.entries(&view.outline()?))
+        prepared(view, &self.entries(&view.outline()?))
     }
 }
 

@@ -87,7 +87,7 @@ impl Policy for S2 {
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let Outline { cells, heads, .. } = view.outline()?;
-        prepared(view, self.maps(cells, heads))
+        prepared(view, &self.maps(cells, heads))
     }
 }
 

@@ -6,9 +6,9 @@
 //! everything. The knob k stretches the share or c and, below ½, lowers the threshold to −1 as well, so that its least is
 //! one block a row. Source: arXiv 2502.18137; methods.md §2.5.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use tessera_kernels::blocks::Blocks;
-use tessera_kernels::levels::{FULL, LevelMap};
+use tessera_kernels::levels::LevelMap;
 use tessera_kernels::scores::{Estimator, mean_pool, row_softmax, self_similarity};
 use tessera_kernels::select::{top_k_rows, top_p};
 
@@ -57,10 +57,10 @@ struct Sparge {
 /// What the blocks of a call are like.
 struct Blockwise {
     blocks: Blocks,
-    /// Self-similarity of query blocks `[B·H·rows]`.
-    queries: Vec<f32>,
-    /// Self-similarity of key blocks `[B·H·columns]`.
-    keys: Vec<f32>,
+    /// Self-similarity of query blocks `[B, H, rows]`.
+    queries: Tensor,
+    /// Self-similarity of key blocks `[B, H, columns]`.
+    keys: Tensor,
 }
 
 impl Policy for Sparge {
@@ -74,14 +74,13 @@ impl Policy for Sparge {
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
         let blocks = view.blocks;
-        let k = view.k.to_dtype(candle_core::DType::F32)?;
+        let k = view.k.to_dtype(DType::F32)?;
         let k = k.broadcast_sub(&k.mean_keepdim(2)?)?;
         let q = view.q.to_dtype(k.dtype())?;
-        let flat = |x: Tensor| x.flatten_all()?.to_vec1::<f32>();
         let alike = Blockwise {
             blocks,
-            queries: flat(self_similarity(&q, blocks.query_block)?)?,
-            keys: flat(self_similarity(&k, blocks.key_block)?)?,
+            queries: self_similarity(&q, blocks.query_block)?,
+            keys: self_similarity(&k, blocks.key_block)?,
         };
         let scores = mean_pool(&q, &k, blocks, view.scale)?;
         Ok(by_scores(scores, move |scores, knob| self.select(scores, &alike, knob)))
@@ -96,14 +95,11 @@ impl Sparge {
             Knob::Keep(keep) => (2.0 * keep).clamp(0.0, 1.0),
         };
         let similar = ((self.similar + 1.0) * lowered - 1.0) as f32;
-        let (batch, heads, rows, columns) = scores.dims4()?;
-        let mask: Vec<f32> = alike
-            .keys
-            .iter()
-            .map(|&alike| if alike > similar { 0.0 } else { f32::NEG_INFINITY })
-            .collect();
-        let mask = Tensor::from_vec(mask, (batch, heads, 1, columns), scores.device())?;
-        let scores = scores.broadcast_add(&mask)?;
+        let columns = blocks.columns();
+        let keys = alike.keys.gt(similar)?.unsqueeze(2)?;
+        let (kept, hidden) = (keys.zeros_like()?.to_dtype(DType::F32)?, f32::NEG_INFINITY);
+        let hidden = Tensor::full(hidden, keys.shape(), keys.device())?;
+        let scores = scores.broadcast_add(&keys.where_cond(&kept, &hidden)?)?;
         let map = match self.rule {
             Rule::TopK(share) => {
                 top_k_rows(&scores, blocks, &[count(stretched(share, knob), columns)])?
@@ -113,17 +109,8 @@ impl Sparge {
                 top_p(&row_softmax(&scores)?, blocks, share, share >= 1.0, (1, columns))?
             }
         };
-        let mut levels = map.to_vec()?;
-        for (index, row) in levels.chunks_mut(columns).enumerate() {
-            let keys = &alike.keys[index / rows * columns..][..columns];
-            let is_all = alike.queries[index] <= similar;
-            for (level, &alike) in row.iter_mut().zip(keys) {
-                if is_all || alike <= similar {
-                    *level = FULL;
-                }
-            }
-        }
-        Ok(LevelMap::from_vec(levels, map.heads(), blocks)?)
+        let unlike = alike.queries.le(similar)?.unsqueeze(3)?;
+        Ok(map.with_full(&keys.eq(0_u8)?)?.with_full(&unlike)?)
     }
 }
 
@@ -140,7 +127,9 @@ mod tests {
         let blocks = Blocks::new(8, 16, 4, 4).unwrap();
         let scores = Tensor::new(&[1.0f32, 4.0, 9.0, 2.0, 0.0, 1.0, 2.0, 3.0], &Device::Cpu);
         let scores = scores.unwrap().reshape((1, 1, 2, 4)).unwrap();
-        let alike = Blockwise { blocks, queries: vec![0.9, 0.1], keys: vec![0.8, 0.9, 0.2, 0.7] };
+        let queries = Tensor::new(&[[[0.9f32, 0.1]]], &Device::Cpu).unwrap();
+        let keys = Tensor::new(&[[[0.8f32, 0.9, 0.2, 0.7]]], &Device::Cpu).unwrap();
+        let alike = Blockwise { blocks, queries, keys };
         let levels = |rule, knob| {
             let sparge = Sparge { rule, similar: 0.6 };
             sparge.select(&scores, &alike, knob).unwrap().to_vec().unwrap()

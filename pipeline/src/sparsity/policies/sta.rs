@@ -68,7 +68,7 @@ impl Policy for Sta {
     }
 
     fn prepare<'a>(&'a self, view: &'a View<'a>) -> Result<Prepared<'a>> {
-        prepared(view, in_windows(self.windows, &self.known, &view.outline()?))
+        prepared(view, &in_windows(self.windows, &self.known, &view.outline()?))
     }
 }
 

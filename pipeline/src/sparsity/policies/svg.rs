@@ -8,7 +8,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::sparsity::geometry::{Entries, Known, density, knob_at, level, prepared};
+use crate::sparsity::geometry::{Entries, Known, by_entries, density, knob_at, level, tensor};
 use crate::sparsity::patterns::Pattern;
 use crate::sparsity::probe::spread;
 use crate::sparsity::registry::{Defaults, Method, Preset};
@@ -75,16 +75,23 @@ impl Svg {
         })
     }
 
-    /// Whether a head's output of sampled queries is nearer to the full one under the second band than under the first.
+    /// 1 where a head's output of sampled queries is nearer to the full one under the second band than under the first, `[1]`
+    /// U8; `kept` are the blocks that each query's row keeps of each band, `[queries, 2, columns]` F32.
     fn is_second(
         view: &View<'_>,
         (sample, head): (usize, usize),
         queries: &[u32],
-        bands: [&Entries; 2],
-    ) -> Result<bool> {
+        kept: &Tensor,
+    ) -> Result<Tensor> {
         let of = |x: &Tensor| x.get(sample)?.get(head);
         let operands = (&of(view.q)?, &of(view.k)?, &of(view.v)?);
         let sums = Sums::new(operands, queries, view.scale, view.blocks)?;
+        let (errors, _) = sums.squares(kept)?;
+        Ok(errors.narrow(0, 1, 1)?.lt(&errors.narrow(0, 0, 1)?)?)
+    }
+
+    /// The blocks that the queries' rows keep of each band.
+    fn kept(view: &View<'_>, queries: &[u32], bands: [&Entries; 2]) -> Result<Tensor> {
         let columns = view.blocks.columns();
         let row = |query: u32| query as usize / view.blocks.query_block * columns;
         let kept: Vec<f32> = queries
@@ -92,9 +99,7 @@ impl Svg {
             .flat_map(|&query| bands.map(|band| &band[row(query)..][..columns]))
             .flat_map(|row| row.iter().map(|entry| f32::from(level(*entry <= 0.5))))
             .collect();
-        let kept = Tensor::from_vec(kept, (queries.len(), 2, columns), view.q.device())?;
-        let (errors, _) = sums.errors(&kept)?;
-        Ok(errors[1] < errors[0])
+        Ok(Tensor::from_vec(kept, (queries.len(), 2, columns), view.q.device())?)
     }
 }
 
@@ -119,15 +124,27 @@ impl Policy for Svg {
         let (spatial, temporal) = (self.spatial(outline), self.temporal(outline));
         let (batch, heads, tokens, _) = view.q.dims4()?;
         let queries = spread(tokens, ROWS, view.seed);
-        let mut chosen = Vec::with_capacity(batch * heads);
+        let bands = spatial.iter().zip(&temporal);
+        let kept = bands.map(|(spatial, temporal)| Self::kept(view, &queries, [spatial, temporal]));
+        let kept = kept.collect::<Result<Vec<_>>>()?;
+        let mut second = Vec::with_capacity(batch * heads);
         for index in 0..batch * heads {
             let place = (index / heads, index % heads);
-            let order = place.1 % view.orders.len();
-            let bands = [&spatial[order], &temporal[order]];
-            let second = Self::is_second(view, place, &queries, bands)?;
-            chosen.push(Entries::clone(bands[usize::from(second)]));
+            second.push(Self::is_second(view, place, &queries, &kept[place.1 % kept.len()])?);
         }
-        prepared(view, chosen)
+        // One band for all heads, or one a head.
+        let tensors = |bands: &[Entries]| {
+            let of = |entries: &Entries| tensor(entries, view.blocks, view.q.device());
+            let bands = bands.iter().map(of).collect::<Result<Vec<_>>>()?;
+            let (rows, columns) = (view.blocks.rows(), view.blocks.columns());
+            Ok::<_, crate::Error>(
+                Tensor::cat(&bands, 1)?.broadcast_as((batch, heads, rows, columns))?,
+            )
+        };
+        let (spatial, temporal) = (tensors(&spatial)?, tensors(&temporal)?);
+        let second = Tensor::cat(&second, 0)?.reshape((batch, heads, 1, 1))?;
+        let chosen = second.broadcast_as(spatial.shape())?.where_cond(&temporal, &spatial)?;
+        by_entries(view, chosen)
     }
 }
 

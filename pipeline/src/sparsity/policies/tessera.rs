@@ -9,12 +9,11 @@
 
 use candle_core::Tensor;
 use tessera_kernels::blocks::{Blocks, KEY_BLOCK};
-use tessera_kernels::levels::LevelMap;
 use tessera_kernels::order::AxisOrder;
 use tessera_kernels::scores::{Estimator, PoolingLoss, pooling_loss};
+use tessera_kernels::select::Ladder;
 
 use super::knob::stretched;
-use super::ladder::Ladder;
 use crate::Result;
 use crate::sparsity::registry::{Defaults, Method, Preset};
 use crate::sparsity::schedule::{Refresh, Span};
@@ -86,13 +85,7 @@ impl Policy for Tessera {
         let blocks = view.blocks;
         let operands = [view.q, view.k, view.v];
         let (ladder, mass) = climb(operands, blocks, view.scale, view.seed)?;
-        let (batch, heads, rows, columns) = mass.dims4()?;
-        let device = view.q.device().clone();
-        let select = move |knob| {
-            let levels = ladder.levels(stretched(self.density, knob));
-            let levels = Tensor::from_vec(levels, (batch, heads, rows, columns), &device)?;
-            Ok(LevelMap::new(levels, blocks)?)
-        };
+        let select = move |knob| Ok(ladder.map(stretched(self.density, knob))?);
         Ok(Prepared { scores: Some(mass), lse: None, key_order: None, select: Box::new(select) })
     }
 }
@@ -106,15 +99,7 @@ fn climb(
 ) -> candle_core::Result<(Ladder, Tensor)> {
     let queries = QUERIES.min(blocks.query_block);
     let PoolingLoss { loss, mass } = pooling_loss(operands, blocks, scale, queries, seed)?;
-    let (batch, heads, rows, columns) = mass.dims4()?;
-    let whole = (batch * heads * blocks.queries * blocks.keys) as f64;
-    let cost = |block: usize, level: u8| {
-        let (row, column) = (block / columns % rows, block % columns);
-        let work = blocks.query_range(row).len() * blocks.pooled_keys(column, level);
-        work as f64 / whole
-    };
-    let losses = loss.flatten_all()?.to_vec1()?;
-    Ok((Ladder::new(losses, blocks.deepest_level(), cost), mass))
+    Ok((Ladder::new(&loss, blocks)?, mass))
 }
 
 /// The expected squared error of a query's output at a density, sum over its heads and mean over blocks of queries: by it
@@ -126,7 +111,7 @@ pub(in crate::sparsity) fn expected_loss(
     density: f64,
 ) -> candle_core::Result<f32> {
     let (ladder, _) = climb(operands, blocks, scale, 0)?;
-    Ok(ladder.loss(density) / blocks.rows() as f32)
+    Ok(ladder.loss(density)? / blocks.rows() as f32)
 }
 
 #[cfg(test)]
