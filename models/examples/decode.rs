@@ -1,6 +1,6 @@
-//! Time and memory of decoding a clip on the first GPU: random latents of 480×832, 81 frames, BF16.
+//! Time and memory of decoding a clip on the first GPU: random latents of 480×832, 81 frames.
 //!
-//! `cargo run --release --features cuda --example decode -- FOLDER [rounds]`, FOLDER a checkpoint with a whole VAE
+//! `cargo run --release --features cuda --example decode -- FOLDER [rounds [f32|bf16]]`, FOLDER a checkpoint with a whole VAE
 //! (`scripts/full-size-folder` writes one).
 #![cfg_attr(
     feature = "cuda",
@@ -20,10 +20,12 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = ModelFolder::open(arguments.next().unwrap().as_ref()).unwrap();
     let rounds = arguments.next().map_or(3, |rounds| rounds.parse().unwrap());
+    let dtype =
+        if arguments.next().is_some_and(|word| word == "f32") { DType::F32 } else { DType::BF16 };
     let device = tessera_kernels::gpu::open(0).unwrap();
     let used = || mem_get_info().map_or(0, |(free, total)| total - free);
     let before = used();
-    let decoder = WanDecoder::load(&folder, DType::BF16, &device, &mut Unwatched).unwrap();
+    let decoder = WanDecoder::load(&folder, dtype, &device, &mut Unwatched).unwrap();
     let latents = candle_core::Tensor::randn(0f32, 1.0, (1, 16, 21, 60, 104), &device).unwrap();
     let (most, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {

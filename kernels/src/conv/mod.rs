@@ -115,8 +115,8 @@ impl Conv3d {
         let geometry = Geometry { inputs, outputs, kernel: [kt, kh, kw], stride, padding };
         let kind = match (level(), compute) {
             #[cfg(feature = "cuda")]
-            (_, DType::BF16) if weight.device().is_cuda() && cuda::serves(&geometry) => {
-                Kind::Cuda(cuda::Weights::plain(weight, bias, &geometry)?)
+            _ if weight.device().is_cuda() && cuda::serves(&geometry) => {
+                Kind::Cuda(cuda::Weights::plain(weight, bias, &geometry, compute)?)
             }
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(weight, bias, compute)?)

@@ -58,8 +58,8 @@ impl UpsampleConv2x {
         };
         let kind = match (level(), compute) {
             #[cfg(feature = "cuda")]
-            (_, DType::BF16) if weight.device().is_cuda() => {
-                Kind::Cuda(super::cuda::Weights::doubling(weight, bias, &geometry)?)
+            _ if weight.device().is_cuda() => {
+                Kind::Cuda(super::cuda::Weights::doubling(weight, bias, &geometry, compute)?)
             }
             (level, _) if !weight.device().is_cpu() || level == Level::Reference => {
                 Kind::Reference(reference::Weights::new(&weight.unsqueeze(2)?, bias, compute)?)

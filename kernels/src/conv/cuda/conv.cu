@@ -4,7 +4,11 @@
 // channels it brings the pixels that the tile sees into shared memory once, zeros around the frame, and all rows and
 // columns of the kernel read them there: `ldmatrix` takes an address for each pixel, so a tap is an offset. Only the
 // weights stream, a tap at a time, three taps ahead.
+//
+// F32 operands come as two 16-bit parts each, x = h + l, and give h·H + h·L + l·H: the slices of h are summed twice, with H and
+// with L, then those of l with H. What is left out, l·L and the parts' roundings, is 2⁻¹⁷ of a product.
 
+#include "../../cuda/chunk.cuh"
 #include "../../cuda/mma.cuh"
 
 namespace {
@@ -24,7 +28,8 @@ struct Args {
   const float* bias;          // [O]; null: none
   const void* added;          // as out; null: none
   void* out;                  // [B, T', scale·H', scale·W', O]
-  int height, width, inputs, slices;
+  int height, width, inputs;
+  int slices, fold;  // slices of 32 channels; from `fold` on they begin anew
   int out_frames, out_height, out_width, outputs;  // pixels that are made, before `scale`
   int kernel[3], stride[3];
   int top, left;
@@ -39,8 +44,9 @@ __device__ __forceinline__ uint32_t swizzled(int row, int chunk) {
   return static_cast<uint32_t>(row * kPixelBytes + ((chunk ^ (row >> 1 & 3)) << 4));
 }
 
-template <class T, int N, int WARPS_M>
+template <class O, int N, int WARPS_M>
 __device__ __forceinline__ void convolve(const Args& args) {
+  using T = __nv_bfloat16;
   constexpr int WARPS_N = kThreads / 32 / WARPS_M;
   constexpr int WM = kPixels / WARPS_M / 16, WN = N / WARPS_N / 16;  // of a warp, in sixteens
   static_assert(WM * 16 * WARPS_M == kPixels && WN * 16 * WARPS_N == N);
@@ -71,7 +77,7 @@ __device__ __forceinline__ void convolve(const Args& args) {
       const int pixel = i / kChunks, chunk = i % kChunks;
       const int y = y0 * args.stride[1] - args.top + pixel / args.halo_columns;
       const int x = x0 * args.stride[2] - args.left + pixel % args.halo_columns;
-      const int channel = slice * kSlice + chunk * 8;
+      const int channel = (slice < args.fold ? slice : slice - args.fold) * kSlice + chunk * 8;
       const bool real = static_cast<unsigned>(y) < static_cast<unsigned>(args.height) &&
                         static_cast<unsigned>(x) < static_cast<unsigned>(args.width) && channel < args.inputs;
       const int64_t at = (static_cast<int64_t>(y) * args.width + x) * args.inputs + channel;
@@ -144,7 +150,7 @@ __device__ __forceinline__ void convolve(const Args& args) {
 
   // Bias and residual in F32, one rounding, then whole pixels through shared memory.
   constexpr int kStride = N + 8;
-  T* const staged = reinterpret_cast<T*>(shared);
+  O* const staged = reinterpret_cast<O*>(shared);
   const int first_output = tile_n * N;
   const auto place_of = [&](int pixel) -> int64_t {  // −1: outside of the frame
     const int y = y0 + pixel / kColumns, x = x0 + pixel % kColumns;
@@ -152,7 +158,7 @@ __device__ __forceinline__ void convolve(const Args& args) {
     const int64_t row = static_cast<int64_t>(blockIdx.y) * args.out_height * args.scale + y * args.scale + args.place_y;
     return (row * args.out_width * args.scale + x * args.scale + args.place_x) * args.outputs + first_output;
   };
-  const T* const added = static_cast<const T*>(args.added);
+  const O* const added = static_cast<const O*>(args.added);
 #pragma unroll
   for (int i = 0; i < WM; ++i) {
 #pragma unroll
@@ -169,16 +175,17 @@ __device__ __forceinline__ void convolve(const Args& args) {
           if (args.bias != nullptr) pair[e] += args.bias[first_output + output + e];
           if (added != nullptr && place >= 0) pair[e] += static_cast<float>(added[place + output + e]);
         }
-        T* const to = staged + pixel * kStride + output;
-        to[0] = static_cast<T>(pair[0]), to[1] = static_cast<T>(pair[1]);
+        O* const to = staged + pixel * kStride + output;
+        to[0] = static_cast<O>(pair[0]), to[1] = static_cast<O>(pair[1]);
       }
     }
   }
   __syncthreads();
-  T* const out = static_cast<T*>(args.out);
+  O* const out = static_cast<O*>(args.out);
   if (args.outputs % 8 == 0) {
-    for (int i = threadIdx.x; i < kPixels * (N / 8); i += kThreads) {
-      const int pixel = i / (N / 8), output = i % (N / 8) * 8;
+    constexpr int kVector = 16 / sizeof(O);
+    for (int i = threadIdx.x; i < kPixels * (N / kVector); i += kThreads) {
+      const int pixel = i / (N / kVector), output = i % (N / kVector) * kVector;
       const int64_t place = place_of(pixel);
       if (place < 0 || first_output + output >= args.outputs) continue;
       *reinterpret_cast<uint4*>(out + place + output) = *reinterpret_cast<const uint4*>(staged + pixel * kStride + output);
@@ -192,14 +199,49 @@ __device__ __forceinline__ void convolve(const Args& args) {
   }
 }
 
+struct SplitArgs {
+  const float* x;  // [pixels, channels]
+  void* out;       // [pixels, 2, padded]: h, then l, zeros beyond the channels
+  int64_t chunks;  // pixels · padded / 8
+  int channels, padded;
+  int whole;  // whether chunks of eight are 16-byte aligned
+};
+
 }  // namespace
 
-#define TESSERA_CONV(NAME, N, WARPS_M, BLOCKS)                                                             \
+#define TESSERA_CONV(NAME, O, N, WARPS_M, BLOCKS)                                                          \
   extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS) NAME(const __grid_constant__ Args args) { \
-    convolve<__nv_bfloat16, N, WARPS_M>(args);                                                             \
+    convolve<O, N, WARPS_M>(args);                                                                         \
   }
 
-TESSERA_CONV(conv_bf16_n16, 16, 4, 4)
-TESSERA_CONV(conv_bf16_n64, 64, 2, 3)
-TESSERA_CONV(conv_bf16_n96, 96, 2, 3)
-TESSERA_CONV(conv_bf16_n128, 128, 2, 2)
+TESSERA_CONV(conv_bf16_n16, __nv_bfloat16, 16, 4, 4)
+TESSERA_CONV(conv_bf16_n64, __nv_bfloat16, 64, 2, 3)
+TESSERA_CONV(conv_bf16_n96, __nv_bfloat16, 96, 2, 3)
+TESSERA_CONV(conv_bf16_n128, __nv_bfloat16, 128, 2, 2)
+TESSERA_CONV(conv_f32_n16, float, 16, 4, 4)
+TESSERA_CONV(conv_f32_n64, float, 64, 2, 3)
+TESSERA_CONV(conv_f32_n96, float, 96, 2, 3)
+TESSERA_CONV(conv_f32_n128, float, 128, 2, 2)
+
+// A thread takes eight channels of a pixel.
+extern "C" __global__ void __launch_bounds__(256) conv_split(const __grid_constant__ SplitArgs args) {
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (index >= args.chunks) return;
+  const int64_t pixel = index / (args.padded / 8);
+  const int first = static_cast<int>(index % (args.padded / 8)) * 8;
+  float x[8] = {}, low[8];
+  const float* const from = args.x + pixel * args.channels + first;
+  if (args.whole && first < args.channels) {
+    chunk::load<8>(from, x);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (first + i < args.channels) x[i] = from[i];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 8; ++i) low[i] = x[i] - static_cast<float>(static_cast<__nv_bfloat16>(x[i]));
+  auto* const to = static_cast<__nv_bfloat16*>(args.out) + pixel * 2 * args.padded + first;
+  chunk::store<8>(to, x);
+  chunk::store<8>(to + args.padded, low);
+}

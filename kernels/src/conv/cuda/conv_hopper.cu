@@ -3,7 +3,8 @@
 // A block makes tiles of 16 × 16 pixels of one output frame for N outputs, one after the other. A step is a frame of the
 // kernel, 32 input channels and a column of the kernel: the pixels under that column, 16 + kh − 1 rows of 16, zeros
 // around the frame (the copy engine's), and the weights of its kh taps. A row of the kernel is then an offset of whole rows
-// of 16 pixels, which keeps the swizzle's period. One warp loads, two warpgroups multiply, half of the pixels each.
+// of 16 pixels, which keeps the swizzle's period. One warp loads, two warpgroups multiply, half of the pixels each. F32 results
+// come of operands in two 16-bit parts: see `conv.cu`.
 
 #include "../../cuda/ptx.cuh"
 #include "../../cuda/wgmma.cuh"
@@ -34,7 +35,7 @@ struct Args {
   const void* added;  // as out; null: none
   void* out;          // [B, T', scale·H', scale·W', O]
   int part_ends[kParts];  // frames up to and with each part
-  int slices;
+  int slices, fold;  // slices of 32 channels; from `fold` on they begin anew
   int out_frames, out_height, out_width, outputs;  // pixels that are made, before `scale`
   int frames_of_kernel, columns_of_kernel, stride_t;
   int top, left;
@@ -91,7 +92,8 @@ __device__ __forceinline__ void load(const Maps& maps, const Args& args, uint32_
           const uint32_t to = ring + place.index * S::kStageBytes, barrier = full + place.index * 8;
           ptx::wait(empty + place.index * 8, place.parity ^ 1);
           ptx::arrive_expecting(barrier, S::kStageBytes);
-          ptx::load_box(to, &maps.parts[part], barrier, slice * 32, tile.x - args.left + column, tile.y - args.top, at, 0);
+          const int channel = (slice < args.fold ? slice : slice - args.fold) * 32;
+          ptx::load_box(to, &maps.parts[part], barrier, channel, tile.x - args.left + column, tile.y - args.top, at, 0);
           ptx::load_box(to + S::kPixelBytes, &maps.weight, barrier, 0, 0, tap);
           tap += KH;
           place.advance(args.stages);
@@ -123,10 +125,12 @@ __device__ __forceinline__ uint32_t round(float x, float y) {
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
-// Bias and residual in F32, one rounding, 64 adjacent bytes of a pixel by four lanes.
-template <int N>
+// Bias and residual in F32, one rounding. In BF16 four lanes write 64 adjacent bytes of a pixel, in F32 32.
+template <class O, int N>
 __device__ __forceinline__ void store(const Args& args, const Tile& tile, int first_row, const float (&sums)[N / 2]) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4, quad = lane % 4;
+  const O* const residuals = static_cast<const O*>(args.added);
+  O* const out = static_cast<O*>(args.out);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int y = tile.y + first_row + warp, x = tile.x + lane / 4 + 8 * half;
@@ -134,37 +138,46 @@ __device__ __forceinline__ void store(const Args& args, const Tile& tile, int fi
     const int64_t row = static_cast<int64_t>(tile.frame) * args.out_height * args.scale + y * args.scale + args.place_y;
     const int64_t pixel = row * args.out_width * args.scale + x * args.scale + args.place_x;
     const int64_t at = pixel * args.outputs + tile.n * N;
+    const auto sum = [&](int g, float2 residual) {
+      float2 bias = make_float2(0.0f, 0.0f);
+      if (args.bias != nullptr) bias = *reinterpret_cast<const float2*>(args.bias + tile.n * N + g * 8 + quad * 2);
+      return make_float2(sums[4 * g + 2 * half] + bias.x + residual.x, sums[4 * g + 2 * half + 1] + bias.y + residual.y);
+    };
+    if constexpr (sizeof(O) == 4) {
 #pragma unroll
-    for (int g = 0; g < N / 8; g += 4) {
-      uint32_t added[4] = {}, packed[4];
-      if (args.added != nullptr) {
+      for (int g = 0; g < N / 8; ++g) {
+        if (!real) break;
+        const int64_t place = at + g * 8 + quad * 2;
+        float2 residual = make_float2(0.0f, 0.0f);
+        if (residuals != nullptr) residual = *reinterpret_cast<const float2*>(residuals + place);
+        *reinterpret_cast<float2*>(out + place) = sum(g, residual);
+      }
+    } else {
+#pragma unroll
+      for (int g = 0; g < N / 8; g += 4) {
+        uint32_t added[4] = {}, packed[4];
+        if (residuals != nullptr) {
+          if (real) {
+            const uint4 all = *reinterpret_cast<const uint4*>(residuals + at + (g + quad) * 8);
+            added[0] = all.x, added[1] = all.y, added[2] = all.z, added[3] = all.w;
+          }
+          transpose(added, lane);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float2 pair = sum(g + i, widen(added[i]));
+          packed[i] = round(pair.x, pair.y);
+        }
+        transpose(packed, lane);
         if (real) {
-          const auto* from = static_cast<const __nv_bfloat16*>(args.added) + at + (g + quad) * 8;
-          const uint4 all = *reinterpret_cast<const uint4*>(from);
-          added[0] = all.x, added[1] = all.y, added[2] = all.z, added[3] = all.w;
+          *reinterpret_cast<uint4*>(out + at + (g + quad) * 8) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
         }
-        transpose(added, lane);
-      }
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        float2 sum = make_float2(sums[4 * (g + i) + 2 * half], sums[4 * (g + i) + 2 * half + 1]);
-        if (args.bias != nullptr) {
-          const float2 bias = *reinterpret_cast<const float2*>(args.bias + tile.n * N + (g + i) * 8 + quad * 2);
-          sum.x += bias.x, sum.y += bias.y;
-        }
-        const float2 residual = widen(added[i]);
-        packed[i] = round(sum.x + residual.x, sum.y + residual.y);
-      }
-      transpose(packed, lane);
-      if (real) {
-        auto* const to = static_cast<__nv_bfloat16*>(args.out) + at + (g + quad) * 8;
-        *reinterpret_cast<uint4*>(to) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
       }
     }
   }
 }
 
-template <int N, int KH>
+template <class O, int N, int KH>
 __device__ __forceinline__ void multiply(const Args& args, uint32_t ring, uint32_t full, uint32_t empty) {
   using S = Shape<N, KH>;
   // Of the block's sixteen rows of pixels, each warpgroup has eight, in two products of four.
@@ -205,12 +218,12 @@ __device__ __forceinline__ void multiply(const Args& args, uint32_t ring, uint32
     wgmma::pin(sums[1]);
     if (threadIdx.x % 32 == 0) ptx::arrive(empty + before * 8);
     const Tile tile(args, index);
-    store<N>(args, tile, group * 8, sums[0]);
-    store<N>(args, tile, group * 8 + 4, sums[1]);
+    store<O, N>(args, tile, group * 8, sums[0]);
+    store<O, N>(args, tile, group * 8 + 4, sums[1]);
   }
 }
 
-template <int N, int KH>
+template <class O, int N, int KH>
 __device__ __forceinline__ void convolve(const Maps& maps, const Args& args) {
   extern __shared__ __align__(1024) uint8_t shared[];
   const uint32_t ring = ptx::shared_address(shared);
@@ -228,21 +241,25 @@ __device__ __forceinline__ void convolve(const Maps& maps, const Args& args) {
     if (threadIdx.x == 0) load<N, KH>(maps, args, ring, full, empty);
   } else {
     ptx::take_registers<240>();
-    multiply<N, KH>(args, ring, full, empty);
+    multiply<O, N, KH>(args, ring, full, empty);
   }
 }
 
 }  // namespace
 
-#define TESSERA_CONV(NAME, N, KH)                                                  \
+#define TESSERA_CONV(NAME, O, N, KH)                                               \
   extern "C" __global__ void __launch_bounds__(kThreads, 1)                        \
       NAME(const __grid_constant__ Maps maps, const __grid_constant__ Args args) { \
-    convolve<N, KH>(maps, args);                                                   \
+    convolve<O, N, KH>(maps, args);                                                \
   }
 
-TESSERA_CONV(conv_bf16_n96_rows1, 96, 1)
-TESSERA_CONV(conv_bf16_n96_rows2, 96, 2)
-TESSERA_CONV(conv_bf16_n96_rows3, 96, 3)
-TESSERA_CONV(conv_bf16_n192_rows1, 192, 1)
-TESSERA_CONV(conv_bf16_n192_rows2, 192, 2)
-TESSERA_CONV(conv_bf16_n192_rows3, 192, 3)
+#define TESSERA_CONVS(NAME, O)                \
+  TESSERA_CONV(NAME##_n96_rows1, O, 96, 1)    \
+  TESSERA_CONV(NAME##_n96_rows2, O, 96, 2)    \
+  TESSERA_CONV(NAME##_n96_rows3, O, 96, 3)    \
+  TESSERA_CONV(NAME##_n192_rows1, O, 192, 1)  \
+  TESSERA_CONV(NAME##_n192_rows2, O, 192, 2)  \
+  TESSERA_CONV(NAME##_n192_rows3, O, 192, 3)
+
+TESSERA_CONVS(conv_bf16, __nv_bfloat16)
+TESSERA_CONVS(conv_f32, float)

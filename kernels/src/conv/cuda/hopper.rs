@@ -34,6 +34,7 @@ struct Args {
     out: u64,
     part_ends: [i32; PARTS],
     slices: i32,
+    fold: i32,
     out_frames: i32,
     out_height: i32,
     out_width: i32,
@@ -57,8 +58,9 @@ unsafe impl DeviceRepr for Args {}
 
 /// With blocks of `of_block` outputs.
 pub(super) fn convolve(call: &Call<'_>, phase: &Phase, of_block: usize) -> Result<()> {
-    let Geometry { inputs, outputs, kernel: [kt, kh, kw], stride, padding } = phase.geometry;
-    let Some(plan) = HopperPlan::new(&phase.geometry, of_block, call.clip.batch, call.output)
+    let Geometry { outputs, kernel: [kt, kh, kw], stride, padding, .. } = phase.geometry;
+    let Some(plan) =
+        HopperPlan::new(&phase.geometry, of_block, call.wide, call.clip.batch, call.output)
     else {
         bail!("conv3d: {:?} frames, rows and columns are more than one call makes", call.output);
     };
@@ -72,7 +74,7 @@ pub(super) fn convolve(call: &Call<'_>, phase: &Phase, of_block: usize) -> Resul
     let mut maps = Maps { weight, parts: [weight; PARTS] };
     for (part, map) in parts.iter().zip(&mut maps.parts) {
         let (batch, frames, height, width, _) = part.dims5()?;
-        let sizes = [inputs, width, height, batch * frames, 1];
+        let sizes = [phase.channels, width, height, batch * frames, 1];
         let boxes = [SLICE, side, side + kh - 1, 1, 1];
         *map = narrow_boxes(call.gpu.address(part)?, DType::BF16, &sizes, &boxes)?;
     }
@@ -82,7 +84,8 @@ pub(super) fn convolve(call: &Call<'_>, phase: &Phase, of_block: usize) -> Resul
         added: call.added,
         out: call.result,
         part_ends: ends(&parts)?,
-        slices: (inputs / SLICE) as i32,
+        slices: phase.slices as i32,
+        fold: phase.fold as i32,
         out_frames: of_frames as i32,
         out_height: height as i32,
         out_width: width as i32,

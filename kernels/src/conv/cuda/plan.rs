@@ -16,31 +16,26 @@ const STAGES: usize = 4;
 const ROW_BYTES: usize = SLICE * 2;
 /// Shared memory of a block on the smallest device (sm_86).
 const SHARED_BYTES: usize = 99 << 10;
-/// Outputs of a block, and the kernels for them.
-const KERNELS: [(usize, &str); 4] =
-    [(16, "conv_bf16_n16"), (64, "conv_bf16_n64"), (96, "conv_bf16_n96"), (128, "conv_bf16_n128")];
+/// Outputs of a block.
+const OUTPUTS: [usize; 4] = [16, 64, 96, 128];
 
 /// Outputs of a block: those that leave the fewest idle, the widest of them.
 pub(super) fn outputs_a_tile(outputs: usize) -> usize {
-    kernel(outputs).0
+    let cost = |n: usize| outputs.div_ceil(n) * n;
+    // Sixteen have a tile of few products, which pays for nothing else.
+    let wider = OUTPUTS.into_iter().filter(|&n| n > 16);
+    if outputs <= 16 { 16 } else { wider.rev().min_by_key(|&n| cost(n)).unwrap_or(128) }
 }
 
-fn kernel(outputs: usize) -> (usize, &'static str) {
-    let mut best = KERNELS[0];
-    for candidate in KERNELS {
-        let cost = |(n, _): (usize, _)| outputs.div_ceil(n) * n;
-        // Half the tile costs more than half the time.
-        if cost(candidate) <= cost(best) || best.0 == 16 && outputs > 16 {
-            best = candidate;
-        }
-    }
-    best
+/// The word for a result's dtype in kernels' names, and its bytes.
+fn result(wide: bool) -> (&'static str, usize) {
+    if wide { ("f32", 4) } else { ("bf16", 2) }
 }
 
 /// The launch of one convolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// Tiles of an output frame along rows and columns, and along outputs.
     pub(super) tiles: [usize; 3],
     /// Output frames of all samples.
@@ -53,9 +48,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// For `output` frames, rows and columns; nothing where a tile's input does not fit shared memory.
-    pub(super) fn new(geometry: &Geometry, batch: usize, output: [usize; 3]) -> Option<Self> {
-        let (n, name) = kernel(geometry.outputs);
+    /// For `output` frames, rows and columns, F32 where `wide`; nothing where a tile's input does not fit shared memory.
+    pub(super) fn new(
+        geometry: &Geometry,
+        wide: bool,
+        batch: usize,
+        output: [usize; 3],
+    ) -> Option<Self> {
+        let n = outputs_a_tile(geometry.outputs);
+        let (word, bytes) = result(wide);
         let [of_frames, rows, columns] = output;
         let [_, kh, kw] = geometry.kernel;
         let halo = std::array::from_fn(|axis| {
@@ -64,12 +65,12 @@ impl Plan {
         // Weights are brought three taps ahead: with fewer taps than that, several inputs are under way.
         let slabs = if kh * kw >= STAGES - 1 { 2 } else { STAGES };
         let pixels: usize = halo.iter().product();
-        let staged = TILE[0] * TILE[1] * (n + 8) * 2;
+        let staged = TILE[0] * TILE[1] * (n + 8) * bytes;
         let shared_bytes = (STAGES * n * ROW_BYTES + slabs * pixels * ROW_BYTES).max(staged);
         let tiles =
             [rows.div_ceil(TILE[0]), columns.div_ceil(TILE[1]), geometry.outputs.div_ceil(n)];
         (shared_bytes <= SHARED_BYTES).then_some(Self {
-            name,
+            name: format!("conv_{word}_n{n}"),
             tiles,
             frames: batch * of_frames,
             halo,
@@ -138,6 +139,7 @@ impl HopperPlan {
     pub(super) fn new(
         geometry: &Geometry,
         of_block: usize,
+        wide: bool,
         batch: usize,
         output: [usize; 3],
     ) -> Option<Self> {
@@ -149,7 +151,7 @@ impl HopperPlan {
             [rows.div_ceil(Self::SIDE), columns.div_ceil(Self::SIDE), geometry.outputs / of_block];
         let all = tiles.iter().product::<usize>() * batch * of_frames;
         (i32::try_from(all).is_ok()).then(|| Self {
-            name: format!("conv_bf16_n{of_block}_rows{kh}"),
+            name: format!("conv_{}_n{of_block}_rows{kh}", result(wide).0),
             tiles,
             all,
             stages,
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_last_stage_of_wan_in_three_blocks_a_multiprocessor() {
-        let plan = Plan::new(&geometry(96, [3, 3, 3], [1, 1, 1]), 1, [4, 480, 832]).unwrap();
+        let plan = Plan::new(&geometry(96, [3, 3, 3], [1, 1, 1]), false, 1, [4, 480, 832]).unwrap();
         assert_eq!((plan.halo, plan.slabs), ([10, 18], 2));
         assert_eq!(plan.shared_bytes, 4 * 96 * 64 + 2 * 180 * 64);
         assert_eq!(plan.grid(), [60 * 52, 4, 1]);
@@ -184,11 +186,11 @@ mod tests {
 
     #[test]
     fn strides_and_single_taps() {
-        let plan = Plan::new(&geometry(192, [1, 3, 3], [1, 2, 2]), 2, [1, 9, 17]).unwrap();
+        let plan = Plan::new(&geometry(192, [1, 3, 3], [1, 2, 2]), false, 2, [1, 9, 17]).unwrap();
         assert_eq!((plan.halo, plan.tiles, plan.grid()), ([17, 33], [2, 2, 2], [8, 2, 1]));
-        let plan = Plan::new(&geometry(768, [3, 1, 1], [1, 1, 1]), 1, [1, 8, 16]).unwrap();
+        let plan = Plan::new(&geometry(768, [3, 1, 1], [1, 1, 1]), false, 1, [1, 8, 16]).unwrap();
         assert_eq!((plan.halo, plan.slabs, plan.tiles), ([8, 16], 4, [1, 1, 6]));
-        assert_eq!(Plan::new(&geometry(96, [1, 9, 9], [1, 4, 4]), 1, [1, 8, 8]), None);
+        assert_eq!(Plan::new(&geometry(96, [1, 9, 9], [1, 4, 4]), false, 1, [1, 8, 8]), None);
     }
 
     #[test]
@@ -202,10 +204,11 @@ mod tests {
         assert_eq!(Design::new(&geometry(96, [3, 3, 3], [1, 1, 1]), (10, 0)), Design::Portable);
 
         let wide = geometry(192, [3, 3, 3], [1, 1, 1]);
-        let plan = HopperPlan::new(&wide, 192, 1, [4, 240, 416]).unwrap();
+        let plan = HopperPlan::new(&wide, 192, false, 1, [4, 240, 416]).unwrap();
         assert_eq!((plan.tiles, plan.all, plan.stages), ([15, 26, 1], 15 * 26 * 4, 4));
         assert!(plan.shared_bytes <= 227 << 10, "{}", plan.shared_bytes);
-        let narrow = HopperPlan::new(&geometry(96, [3, 3, 3], [1, 1, 1]), 96, 1, [4, 480, 832]);
+        let narrow =
+            HopperPlan::new(&geometry(96, [3, 3, 3], [1, 1, 1]), 96, true, 1, [4, 480, 832]);
         assert_eq!(narrow.unwrap().stages, 6);
     }
 }
