@@ -34,6 +34,8 @@ pub fn command() -> Command {
         .subcommand(crate::replay::command())
         .subcommand(crate::export::command())
         .subcommand(crate::table::command())
+        .subcommand(crate::measure::command())
+        .subcommand(crate::tune::command())
 }
 
 fn generate() -> Command {
@@ -62,6 +64,14 @@ fn generate() -> Command {
                 .help("Takes every setting from a video or JSON file of Tessera's; flags beside it win")
                 .help_heading(Section::Prompt.to_string())
                 .value_hint(ValueHint::FilePath),
+        )
+        .arg(
+            Arg::new("tuned")
+                .long("tuned")
+                .value_name("NAME")
+                .help("A preset that `tessera tune` made for this model, size and device: exact, balanced or fast; flags beside it win")
+                .help_heading(Section::Sparsity.to_string())
+                .value_parser(["exact", "balanced", "fast"]),
         )
         .group(ArgGroup::new("what").args(["prompt", "prompts-file", "like"]).multiple(true).required(true))
         .mut_arg("prompt", |arg| arg.conflicts_with("prompts-file"))

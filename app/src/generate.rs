@@ -24,6 +24,7 @@ use crate::failure::{self, Usage};
 use crate::inspect;
 use crate::session::{self, Job};
 use crate::text::shorten;
+use crate::tune;
 
 /// Runs the subcommand.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
@@ -47,7 +48,11 @@ fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
         Some(path) => settings_of(Path::new(path))?,
         None => Map::new(),
     };
-    settings.extend(cli::typed(matches));
+    let typed = cli::typed(matches);
+    settings.extend(typed.clone());
+    if let Some(name) = matches.get_one::<String>("tuned") {
+        tune::with_preset(name, &typed, &mut settings)?;
+    }
     let base: Request =
         serde_json::from_value(Value::Object(settings)).context("reading the settings")?;
 

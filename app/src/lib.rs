@@ -1,7 +1,7 @@
 //! The window and the command line; all they change goes through pipeline's commands, all they show comes from pipeline's events.
 //!
 //! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
-//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor` and `table` are the subcommands, `session` runs jobs on the
+//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor`, `measure`, `tune` and `table` are the subcommands, `session` runs jobs on the
 //! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns. `window` is the window.
 //!
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
@@ -18,6 +18,7 @@ mod history;
 mod inspect;
 mod interrupt;
 mod jsonl;
+mod measure;
 mod methods;
 mod progress;
 mod replay;
@@ -26,6 +27,7 @@ mod session;
 mod table;
 mod tenths;
 mod text;
+mod tune;
 mod window;
 
 use std::ffi::OsString;
@@ -71,6 +73,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("export", matches)) => export::run(matches),
         Some(("replay", matches)) => replay::run(matches),
         Some(("table", matches)) => table::run(matches),
+        Some(("measure", matches)) => measure::run(matches),
+        Some(("tune", matches)) => tune::run(matches),
         _ => window::open(None),
     }
 }

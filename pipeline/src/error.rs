@@ -102,12 +102,14 @@ pub enum Error {
         /// The driver's words.
         reason: String,
     },
-    /// Two clips that are not of one size cannot be compared.
-    #[error("cannot compare clips of different sizes: expected {expected}, got {got}")]
+    /// Two clips that are not of one size and length cannot be compared frame by frame.
+    #[error(
+        "cannot compare clips of different sizes or lengths: expected {expected}, got {got}; make them alike, or align them (`tessera measure --align`)"
+    )]
     Compare {
-        /// Size of the reference.
+        /// Extent of the reference.
         expected: String,
-        /// Size of the clip.
+        /// Extent of the clip.
         got: String,
     },
     /// Attention could not run as asked, and the request is strict about it.

@@ -34,9 +34,11 @@ pub mod resume;
 pub mod run;
 pub mod settings;
 pub mod sparsity;
+pub mod statistics;
 pub mod sweep;
 pub mod table;
 mod tokenizer;
+pub mod tune;
 pub mod video;
 
 pub use error::{Error, Result};

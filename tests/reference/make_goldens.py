@@ -14,6 +14,7 @@ import torch
 import transformers
 
 import clip
+import distances
 import folders
 import noise
 import prompts
@@ -55,6 +56,7 @@ def main() -> None:
     samplers.make(out)
     noise.make(out)
     prompts.make(out)
+    distances.make(out)
     versions = {m.__name__: m.__version__.split("+")[0] for m in (torch, diffusers, transformers)}
     store.scalars(out / "made_with.json", versions | {"machine": platform.machine()})
 

@@ -143,9 +143,18 @@ fn the_help_is_what_it_was() {
     let mut program = command().term_width(100);
     program.build();
     insta::assert_snapshot!("tessera", program.render_long_help());
-    for name in
-        ["generate", "resume", "inspect", "doctor", "methods", "calibrate", "replay", "export"]
-    {
+    for name in [
+        "generate",
+        "resume",
+        "inspect",
+        "doctor",
+        "methods",
+        "calibrate",
+        "replay",
+        "export",
+        "measure",
+        "tune",
+    ] {
         let subcommand = program.find_subcommand_mut(name).expect("a subcommand");
         insta::assert_snapshot!(name, without_methods(&subcommand.render_long_help().to_string()));
     }

@@ -20,6 +20,8 @@ pub(crate) enum Action {
     Run(Command),
     /// Give a setting a value, or leave it to the plan.
     Set(&'static str, Option<Value>),
+    /// Take the attention settings of a tuned preset, by its name.
+    Tuned(String),
     /// Choose where seeds come from.
     SeedMode(SeedMode),
     /// Look elsewhere.

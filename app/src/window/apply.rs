@@ -3,6 +3,7 @@
 use eframe::egui::{Context, ViewportCommand};
 use serde_json::Value;
 use tessera_pipeline::events::{Command as EngineCommand, JobId};
+use tessera_pipeline::tune::Preset;
 
 use super::action::Action;
 use super::app::Window;
@@ -27,6 +28,13 @@ pub(crate) fn apply(window: &mut Window, ctx: &Context, action: Action) {
     match action {
         Action::Run(command) => run(window, ctx, command),
         Action::Set(key, value) => store.draft.set(key, value),
+        Action::Tuned(name) => {
+            let presets = store.planning.tuned().map(|tuned| &tuned.presets);
+            let preset = presets.into_iter().flatten().find(|preset| preset.name == name);
+            if let Some(request) = preset.and_then(Preset::request) {
+                store.draft.take_attention(&request);
+            }
+        }
         Action::SeedMode(mode) => store.draft.seed_mode = mode,
         Action::Go(cursor) => store.trail.go(cursor),
         Action::Seek(frame) => {

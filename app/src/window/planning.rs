@@ -4,6 +4,7 @@ use tessera_pipeline::history;
 use tessera_pipeline::machine::Machine;
 use tessera_pipeline::plan::{self, Plan, files};
 use tessera_pipeline::request::Request;
+use tessera_pipeline::tune::{self, Place, Tuned};
 
 /// A request to plan, with the number by which its answer is known.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) plan: Result<Box<Plan>, String>,
     /// Width, height and frames that the model can make, where the asked ones are not.
     pub(crate) snapped: Option<[u64; 3]>,
+    /// The presets that were tuned for this model, size and device.
+    pub(crate) tuned: Option<Tuned>,
 }
 
 impl Question {
@@ -32,13 +35,18 @@ impl Question {
         files::spare_existing(&mut one); // as it will be when it is made
         let plan = Plan::resolve_with(&one, &Machine::detect(), &history::rates());
         let plan = plan.map(Box::new).map_err(|error| error.to_string());
+        let tuned = plan.as_ref().ok().and_then(|plan| {
+            // A file that cannot be read is told by `--tuned`; the form only has nothing to offer then.
+            let all = history::data_dir().and_then(|folder| tune::load(&folder).ok())?;
+            tune::find(&all, &Place::of(plan)).cloned()
+        });
         let snapped = match plan::legal_size(&one) {
             Ok((asked, legal)) if asked != legal => {
                 Some([legal.width as u64, legal.height as u64, legal.frames as u64])
             }
             _ => None,
         };
-        Answer { number: self.number, plan, snapped }
+        Answer { number: self.number, plan, snapped, tuned }
     }
 }
 
@@ -88,6 +96,11 @@ impl Planning {
         self.answer.as_ref()?.plan.as_ref().err().map(String::as_str)
     }
 
+    /// The presets that were tuned for what is planned.
+    pub(crate) fn tuned(&self) -> Option<&Tuned> {
+        self.answer.as_ref()?.tuned.as_ref()
+    }
+
     /// The nearest legal size, where the asked one is none.
     pub(crate) fn snapped(&self) -> Option<[u64; 3]> {
         self.answer.as_ref()?.snapped
@@ -104,8 +117,12 @@ mod tests {
         let first = planning.ask(&Request::default()).unwrap();
         assert!(planning.ask(&Request::default()).is_none());
         let second = planning.ask(&Request { steps: Some(3), ..Request::default() }).unwrap();
-        let answer =
-            |number, words: &str| Answer { number, plan: Err(words.into()), snapped: None };
+        let answer = |number, words: &str| Answer {
+            number,
+            plan: Err(words.into()),
+            snapped: None,
+            tuned: None,
+        };
         planning.take(answer(second.number, "second"));
         planning.take(answer(first.number, "first"));
         assert_eq!((planning.error(), planning.is_behind()), (Some("second"), false));

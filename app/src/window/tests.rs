@@ -18,6 +18,7 @@ mod open;
 mod pace;
 mod pictures;
 mod replays;
+mod tuned;
 mod words;
 
 use std::cell::RefCell;

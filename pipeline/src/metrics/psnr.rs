@@ -12,3 +12,34 @@ pub fn mean_squared_error(a: &[u8], b: &[u8]) -> f64 {
 pub fn psnr(mean_squared_error: f64) -> f64 {
     10.0 * (255.0 * 255.0 / mean_squared_error).log10()
 }
+
+/// Decibels in JSON, which has no infinity: `"inf"` for equal pictures.
+pub(super) mod decibels {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives fields by reference")]
+    pub(in crate::metrics) fn serialize<S: Serializer>(
+        value: &f64,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        if *value == f64::INFINITY { to.serialize_str("inf") } else { to.serialize_f64(*value) }
+    }
+
+    pub(in crate::metrics) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<f64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Finite(f64),
+            Word(String),
+        }
+        match Written::deserialize(from)? {
+            Written::Finite(value) => Ok(value),
+            Written::Word(word) if word == "inf" => Ok(f64::INFINITY),
+            Written::Word(word) => {
+                Err(de::Error::custom(format!("expected decibels or \"inf\", got {word:?}")))
+            }
+        }
+    }
+}

@@ -14,6 +14,24 @@ const COUNT: f64 = (WINDOW * WINDOW) as f64;
 const C1: f64 = 0.01 * 0.01 * 255.0 * 255.0 * COUNT;
 const C2: f64 = 0.03 * 0.03 * 255.0 * 255.0 * COUNT * (COUNT - 1.0);
 
+/// Where two pictures are alike: the similarity of each window, the mean of its three colours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SsimMap {
+    /// Windows in a row. Window `x` covers the pixels from `x * SsimMap::STEP`, `SsimMap::SIDE` of them.
+    pub width: usize,
+    /// Rows of windows.
+    pub height: usize,
+    /// `width * height` values, rows from the top; 1 is equal.
+    pub values: Vec<f32>,
+}
+
+impl SsimMap {
+    /// Pixels from one window to the next, across and down.
+    pub const STEP: usize = CELL;
+    /// Pixels of a window's side.
+    pub const SIDE: usize = WINDOW;
+}
+
 /// Sums over one cell.
 #[derive(Clone, Copy, Default)]
 struct Sums {
@@ -28,30 +46,58 @@ struct Sums {
 /// The similarity of two RGB pictures of `width`×`height` (3 bytes a pixel, rows without gaps); `None` when they are smaller than a
 /// window.
 pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize) -> Option<f64> {
-    if width < WINDOW || height < WINDOW {
-        return None;
-    }
-    Some((0..3).map(|colour| of_colour(a, b, [width, height], colour)).sum::<f64>() / 3.0)
+    let [across, down] = windows_of(width, height)?;
+    let of_colour = |colour| {
+        let mut total = 0.0;
+        windows(a, b, [width, height], colour, |value| total += value);
+        total / (across * down) as f64
+    };
+    Some((0..3).map(of_colour).sum::<f64>() / 3.0)
 }
 
-fn of_colour(a: &[u8], b: &[u8], [width, height]: [usize; 2], colour: usize) -> f64 {
+/// The similarity of each window of two pictures as [`ssim`] takes them; the mean of the map is their similarity.
+pub fn ssim_map(a: &[u8], b: &[u8], width: usize, height: usize) -> Option<SsimMap> {
+    let [across, down] = windows_of(width, height)?;
+    let mut sums = vec![0.0; across * down];
+    for colour in 0..3 {
+        let mut sums = sums.iter_mut();
+        windows(a, b, [width, height], colour, |value| {
+            if let Some(sum) = sums.next() {
+                *sum += value;
+            }
+        });
+    }
+    let values = sums.into_iter().map(|sum| (sum / 3.0) as f32).collect();
+    Some(SsimMap { width: across, height: down, values })
+}
+
+/// Windows in a row, and rows of them; `None` when there is not one.
+fn windows_of(width: usize, height: usize) -> Option<[usize; 2]> {
+    (width >= WINDOW && height >= WINDOW).then(|| [width / CELL - 1, height / CELL - 1])
+}
+
+/// Gives the similarity of each window of one colour, rows from the top.
+fn windows(
+    a: &[u8],
+    b: &[u8],
+    [width, height]: [usize; 2],
+    colour: usize,
+    mut give: impl FnMut(f64),
+) {
     let (across, down) = (width / CELL, height / CELL);
     let mut above = vec![Sums::default(); across];
     let mut here = above.clone();
-    let mut total = 0.0;
     for row in 0..down {
         for (column, cell) in here.iter_mut().enumerate() {
             *cell = cell_of(a, b, width, [column * CELL, row * CELL], colour);
         }
         if row > 0 {
             for column in 1..across {
-                let cells = [above[column - 1], above[column], here[column - 1], here[column]];
-                total += window(cells);
+                give(window([above[column - 1], above[column], here[column - 1], here[column]]));
             }
         }
         std::mem::swap(&mut above, &mut here);
     }
-    total / ((across - 1) * (down - 1)) as f64
 }
 
 fn cell_of(a: &[u8], b: &[u8], width: usize, [x, y]: [usize; 2], colour: usize) -> Sums {

@@ -7,12 +7,11 @@ use super::{Arm, REFERENCE, REPEAT, Spec};
 use crate::engine::{Engine, Options};
 use crate::error::FailureKind;
 use crate::events::{Command, EventKind, JobId};
-use crate::metrics::{Pictures, cosine, fidelity};
+use crate::metrics::{Pictures, fidelity, latent_distances};
 use crate::plan::files::sidecar_of;
 use crate::receipt::Receipt;
 use crate::recording::Recording;
 use crate::request::Request;
-use crate::video::Decoder;
 use crate::{Error, Result};
 
 /// The dense clip of a prompt.
@@ -79,7 +78,7 @@ impl<'a> Bench<'a> {
             return Ok(Reference { cell, video });
         }
         let receipt = self.generate(request, &video)?;
-        let pictures = pictures(&video)?;
+        let pictures = Pictures::read(&video)?;
         let same = fidelity(&pictures, &pictures)?;
         let recording = recording_of(&video);
         let cosines = cosines(&recording, &recording)?;
@@ -102,7 +101,7 @@ impl<'a> Bench<'a> {
             Ok(receipt) => receipt,
             Err(error) => return self.refusal.take().map(Made::Refused).ok_or(error),
         };
-        let compared = fidelity(&pictures(&video)?, self.shown(&reference.video)?)?;
+        let compared = fidelity(&Pictures::read(&video)?, self.shown(&reference.video)?)?;
         let cosines = cosines(&recording_of(&video), &recording_of(&reference.video))?;
         for file in [sidecar_of(&video), recording_of(&video), video] {
             std::fs::remove_file(&file).map_err(Error::io(&file))?;
@@ -117,7 +116,7 @@ impl<'a> Bench<'a> {
         let kept = self.shown.take().filter(|(path, _)| path == video);
         let shown = match kept {
             Some(shown) => shown,
-            None => (video.to_path_buf(), pictures(video)?),
+            None => (video.to_path_buf(), Pictures::read(video)?),
         };
         Ok(&self.shown.insert(shown).1)
     }
@@ -186,20 +185,6 @@ fn recording_of(video: &Path) -> PathBuf {
 
 /// Cosine of one recording's clip to another's after each step.
 fn cosines(recorded: &Path, reference: &Path) -> Result<Vec<f64>> {
-    let (ours, dense) = (Recording::open(recorded)?, Recording::open(reference)?);
-    let after = (1..=ours.meta().steps()).map_while(|step| {
-        let pair = ours.latents(step).and_then(|a| Ok(a.here().zip(dense.latents(step)?.here())));
-        pair.transpose()
-    });
-    after.map(|pair| pair.and_then(|(a, b)| cosine(&a, &b))).collect()
-}
-
-/// All frames of a video.
-fn pictures(video: &Path) -> Result<Pictures> {
-    let decoder = Decoder::open(video)?;
-    let (width, height) = decoder.size();
-    let frames = decoder
-        .map(|frame| Ok(frame?.rgb))
-        .collect::<std::result::Result<Vec<_>, crate::video::VideoError>>()?;
-    Ok(Pictures { width: width as usize, height: height as usize, frames })
+    let steps = latent_distances(&Recording::open(recorded)?, &Recording::open(reference)?)?;
+    Ok(steps.iter().map_while(|step| step.cosine).collect())
 }

@@ -13,7 +13,7 @@ use crate::request::Request;
 use crate::{Error, Result};
 
 /// Version of the cells' files.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What one arm did with one prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -96,7 +96,7 @@ pub fn cells_csv(cells: &[Cell]) -> String {
             optional(cell.density_sparse, 5),
             number(cell.density, 5),
             optional(cell.fidelity.ssim, 5),
-            optional(cell.fidelity.psnr, 3),
+            number(cell.fidelity.psnr, 3),
             number(cell.attention_seconds, 3),
             number(cell.estimate_seconds, 3),
             number(cell.denoise_seconds, 3),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, REFERENCE, REPEAT};
-use crate::metrics::{Interval, median, paired_interval};
+use crate::statistics::{Interval, Paired, Point, front, median};
 
 /// All rows, densest first, and within a density the most faithful first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Row {
     pub denoise_time: f64,
     /// Median time of the clip over the dense run's, paired by prompt.
     pub clip_time: f64,
-    /// Whether no arm of the same density is both faster and more faithful (medians of attention time and SSIM).
+    /// Whether no arm of the same density is as fast and as close, and better in one (medians of attention time and SSIM).
     pub on_front: bool,
 }
 
@@ -74,9 +74,7 @@ impl Summary {
                 of(arm, asked).row(&reference, ours.as_ref())
             })
             .collect();
-        for index in 0..rows.len() {
-            rows[index].on_front = is_on_front(&rows, index);
-        }
+        mark_front(&mut rows);
         let rank = |row: &Row| (row.asked.map_or(2.0, |density| density), row.ssim.unwrap_or(-1.0));
         rows.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap_or(std::cmp::Ordering::Equal));
         Self { rows, prompts }
@@ -96,13 +94,21 @@ impl Summary {
     }
 }
 
-fn is_on_front(rows: &[Row], index: usize) -> bool {
-    let row = &rows[index];
-    row.ssim.is_some()
-        && rows.iter().filter(|other| other.asked == row.asked).all(|other| {
-            let faster = other.attention_time < row.attention_time;
-            !(faster && other.ssim > row.ssim)
-        })
+/// Marks the rows that are on the front of attention time and 1 − SSIM among those of their density.
+fn mark_front(rows: &mut [Row]) {
+    let point = |row: &Row| Point {
+        time: row.attention_time,
+        distance: row.ssim.map_or(f64::NAN, |ssim| 1.0 - ssim),
+    };
+    let points: Vec<(Option<f64>, Point)> =
+        rows.iter().map(|row| (row.asked, point(row))).collect();
+    for row in rows {
+        let own = point(row);
+        let alike: Vec<Point> = std::iter::once(own)
+            .chain(points.iter().filter(|(asked, _)| *asked == row.asked).map(|(_, point)| *point))
+            .collect();
+        row.on_front = front(&alike)[0];
+    }
 }
 
 /// One arm's cells, by prompt.
@@ -130,23 +136,23 @@ impl<'a> Group<'a> {
         median(&self.all().map(of).collect::<Vec<_>>())
     }
 
-    /// Both groups' values of the prompts that both have.
-    fn paired(&self, other: &Self, of: impl Fn(&Cell) -> Option<f64>) -> (Vec<f64>, Vec<f64>) {
-        let pairs = self.cells.iter().zip(&other.cells);
-        pairs.filter_map(|(a, b)| Some((of((*a)?)?, of((*b)?)?))).unzip()
+    /// Both groups' values, by prompt.
+    fn paired(&self, other: &Self, of: impl Fn(&Cell) -> Option<f64>) -> Paired {
+        let values = |group: &Self| -> Vec<(usize, f64)> {
+            let cells = group.cells.iter().enumerate();
+            cells.filter_map(|(prompt, cell)| Some((prompt, of((*cell)?)?))).collect()
+        };
+        Paired::new(values(self), values(other))
     }
 
     fn ratio(&self, other: &Self, of: impl Fn(&Cell) -> f64) -> f64 {
-        let (a, b) = self.paired(other, |cell| Some(of(cell)));
-        let ratios: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a / b).collect();
-        median(&ratios).unwrap_or(f64::NAN)
+        let ratio = self.paired(other, |cell| Some(of(cell))).ratio();
+        ratio.map_or(f64::NAN, |interval| interval.median)
     }
 
     fn row(&self, reference: &Self, ours: Option<&Self>) -> Row {
         let steps = self.all().map(|cell| cell.latent_cosine.len()).min().unwrap_or(0);
         let attention = self.median(|cell| cell.attention_seconds).unwrap_or(0.0);
-        let psnrs: Vec<f64> =
-            self.all().map(|cell| cell.fidelity.psnr.unwrap_or(f64::INFINITY)).collect();
         Row {
             arm: self.arm.clone(),
             asked: self.asked,
@@ -155,12 +161,11 @@ impl<'a> Group<'a> {
                 &self.all().filter_map(|cell| cell.density_sparse).collect::<Vec<_>>(),
             ),
             density: self.median(|cell| cell.density).unwrap_or(1.0),
-            psnr: median(&psnrs).filter(|value| value.is_finite()),
+            psnr: self.median(|cell| cell.fidelity.psnr).filter(|value| value.is_finite()),
             ssim: self.median(|cell| cell.fidelity.ssim.unwrap_or(f64::NAN)),
-            ssim_against_tessera: ours.filter(|_| self.arm != OURS).and_then(|ours| {
-                let (a, b) = self.paired(ours, |cell| cell.fidelity.ssim);
-                paired_interval(&a, &b)
-            }),
+            ssim_against_tessera: ours
+                .filter(|_| self.arm != OURS)
+                .and_then(|ours| self.paired(ours, |cell| cell.fidelity.ssim).difference()),
             latent_cosine: (0..steps)
                 .filter_map(|step| self.median(|cell| cell.latent_cosine[step]))
                 .collect(),

@@ -4,9 +4,16 @@ use super::*;
 use crate::metrics::{Fidelity, FrameFidelity};
 
 fn cell(arm: &str, asked: Option<f64>, prompt: &str, ssim: f64, seconds: f64) -> Cell {
-    let frame = FrameFidelity { mean_squared_error: 1.0, psnr: Some(48.1), ssim: Some(ssim) };
+    let frame = FrameFidelity {
+        mean_squared_error: 1.0,
+        psnr: 48.1,
+        ssim: Some(ssim),
+        ms_ssim: None,
+        lpips: None,
+        flicker: None,
+    };
     Cell {
-        version: 1,
+        version: 2,
         arm: arm.into(),
         asked,
         prompt: prompt.into(),
@@ -22,7 +29,15 @@ fn cell(arm: &str, asked: Option<f64>, prompt: &str, ssim: f64, seconds: f64) ->
         estimate_seconds: seconds / 4.0,
         denoise_seconds: 10.0 + seconds,
         clip_seconds: 20.0 + seconds,
-        fidelity: Fidelity { psnr: Some(48.1), ssim: Some(ssim), frames: vec![frame] },
+        fidelity: Fidelity {
+            psnr: 48.1,
+            ssim: Some(ssim),
+            ms_ssim: None,
+            lpips: None,
+            flicker: None,
+            shift: None,
+            frames: vec![frame],
+        },
         latent_cosine: vec![1.0, ssim],
     }
 }
@@ -107,7 +122,11 @@ fn a_table_goes_on_where_it_was_stopped() {
     let arms: Vec<_> = cells.iter().map(|cell| cell.arm.as_str()).collect();
     assert_eq!(arms, [REFERENCE, REPEAT, REFERENCE, REPEAT]);
     for cell in &cells {
-        assert_eq!((cell.fidelity.psnr, cell.fidelity.ssim), (None, Some(1.0)), "dense repeats");
+        assert_eq!(
+            (cell.fidelity.psnr, cell.fidelity.ssim),
+            (f64::INFINITY, Some(1.0)),
+            "dense repeats"
+        );
         assert_eq!((cell.density, cell.density_sparse), (1.0, None));
         assert_eq!(cell.latent_cosine.len(), 2);
         assert!(cell.latent_cosine.iter().all(|cosine| (cosine - 1.0).abs() < 1e-9));

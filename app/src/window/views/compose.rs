@@ -6,7 +6,7 @@ use eframe::egui::{
 use serde_json::{Map, Value};
 use tessera_pipeline::settings::{SETTINGS, Section};
 
-use super::{control, parts, prompt, size};
+use super::{control, parts, prompt, size, tuned};
 use crate::text::{bytes, duration};
 use crate::window::action::Action;
 use crate::window::commands::Command;
@@ -35,6 +35,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         prompt::show(ui, store, actions);
         model(ui, store, actions);
         size::show(ui, store, actions);
+        tuned::show(ui, store, actions);
         let resolved = resolved(store);
         for (section, is_open) in SECTIONS {
             CollapsingHeader::new(heading(store, section))

@@ -16,3 +16,4 @@ pub(crate) mod run;
 pub(crate) mod screen;
 pub(crate) mod size;
 pub(crate) mod status;
+pub(crate) mod tuned;

@@ -1,7 +1,4 @@
-//! Paired statistics over clips: medians, and how sure they are.
-//!
-//! Clips differ more from each other than methods do, so methods are compared on the same prompt and seed, and the median of the
-//! paired differences is what is reported; its interval is a percentile bootstrap.
+//! Medians, and how sure they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,29 +27,29 @@ pub fn median(values: &[f64]) -> Option<f64> {
     if sorted.len() % 2 == 1 {
         Some(sorted[middle])
     } else {
-        Some(f64::midpoint(sorted[middle - 1], sorted[middle]))
+        // Of two infinities of one sign the midpoint is that infinity; of opposite ones there is none.
+        Some(f64::midpoint(sorted[middle - 1], sorted[middle])).filter(|value| !value.is_nan())
     }
 }
 
-/// The median of `a[i] − b[i]` with its interval; `None` when there are no pairs. The resampling is seeded: the same values
-/// give the same interval.
-pub fn paired_interval(a: &[f64], b: &[f64]) -> Option<Interval> {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let centre = median(&differences)?;
+/// The median with its percentile bootstrap interval; `None` where there is no median. The resampling is seeded: the same
+/// values in the same order give the same interval.
+pub fn interval(values: &[f64]) -> Option<Interval> {
+    let centre = median(values)?;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        ((state >> 33) % differences.len() as u64) as usize
+        ((state >> 33) % values.len() as u64) as usize
     };
     let mut medians: Vec<f64> = (0..RESAMPLINGS)
         .filter_map(|_| {
-            let drawn: Vec<f64> = differences.iter().map(|_| differences[next()]).collect();
+            let drawn: Vec<f64> = values.iter().map(|_| values[next()]).collect();
             median(&drawn)
         })
         .collect();
     medians.sort_by(f64::total_cmp);
-    let at = |share: f64| medians[((medians.len() - 1) as f64 * share).round() as usize];
-    Some(Interval { median: centre, low: at(0.025), high: at(0.975) })
+    let at = |share: f64| medians.get(((medians.len() - 1) as f64 * share).round() as usize);
+    Some(Interval { median: centre, low: *at(0.025)?, high: *at(0.975)? })
 }
