@@ -54,7 +54,10 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
         let path = matches.get_one::<PathBuf>(name);
         path.ok_or_else(|| Usage(format!("the path of the {name} is missing")))
     };
-    let lpips = matches.get_one::<PathBuf>("lpips").map(|path| Lpips::load(path)).transpose()?;
+    let lpips = match matches.get_one::<PathBuf>("lpips") {
+        Some(path) => Some(Lpips::load(path)?),
+        None => None,
+    };
     let (clip, reference) = (path("clip")?, path("reference")?);
     let report = measure(clip, reference, matches.get_flag("align"), lpips.as_ref())?;
     let mut out = io::stdout().lock();

@@ -216,8 +216,16 @@ fn line(preset: &Preset) -> String {
         })
         .collect();
     let (time, close) = (preset.time, preset.closeness);
-    let mut line = format!(
-        "{:<9} {}\n          time {:.2} [{:.2}, {:.2}], {} {:.4} [{:.4}, {:.4}], floor {:.4}\n",
+    let held = preset.held_out.map_or(String::new(), |held| {
+        let share = held.clips as f64 / held.of.max(1) as f64;
+        let verdict = if share < HELD_OUT_SHARE { ": too few, search on more prompts" } else { "" };
+        format!(
+            "          held-out prompts: {} of {} hold the floor{verdict}\n",
+            held.clips, held.of
+        )
+    });
+    format!(
+        "{:<9} {}\n          time {:.2} [{:.2}, {:.2}], {} {:.4} [{:.4}, {:.4}], floor {:.4}\n{held}",
         preset.name,
         settings.join(" "),
         time.median,
@@ -228,16 +236,7 @@ fn line(preset: &Preset) -> String {
         close.low,
         close.high,
         preset.floor.least
-    );
-    if let Some(held) = preset.held_out {
-        let share = held.clips as f64 / held.of.max(1) as f64;
-        let verdict = if share < HELD_OUT_SHARE { ": too few, search on more prompts" } else { "" };
-        line += &format!(
-            "          held-out prompts: {} of {} hold the floor{verdict}\n",
-            held.clips, held.of
-        );
-    }
-    line
+    )
 }
 
 /// Puts the settings of a tuned preset among `settings`, where they were not `typed`. The preset must have been tuned for the

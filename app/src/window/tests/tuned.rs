@@ -8,7 +8,7 @@ use tessera_pipeline::tune::{Kept, Place, Preset, Tuned};
 use super::Desk;
 use crate::window::planning::Answer;
 
-fn preset(name: &str, settings: Value, time: f64) -> Preset {
+fn preset(name: &str, settings: &Value, time: f64) -> Preset {
     let at = |value: f64| Interval { median: value, low: value - 0.01, high: value + 0.01 };
     Preset {
         name: name.into(),
@@ -36,8 +36,8 @@ fn presets_are_offered_for_their_place_and_set_attention_alone() {
         by: TimeBasis::EndToEnd,
         prompts: 6,
         presets: vec![
-            preset("exact", json!({ "attention": "dense" }), 1.0),
-            preset("fast", json!({ "attention": "tessera", "density": 0.25 }), 0.74),
+            preset("exact", &json!({ "attention": "dense" }), 1.0),
+            preset("fast", &json!({ "attention": "tessera", "density": 0.25 }), 0.74),
         ],
     };
     // A number that no later question reaches: the answer stays.

@@ -48,8 +48,11 @@ fn help(tuned: &Tuned, preset: &Preset) -> String {
         })
         .collect();
     let close = preset.closeness;
-    let mut text = format!(
-        "{}\nOver {} prompts: {} {:.4} [{:.4}, {:.4}] to the dense clips, floor {:.4}.",
+    let held = preset.held_out.map_or(String::new(), |held| {
+        format!("\n{} of {} held-out prompts hold the floor.", held.clips, held.of)
+    });
+    format!(
+        "{}\nOver {} prompts: {} {:.4} [{:.4}, {:.4}] to the dense clips, floor {:.4}.{held}",
         settings.join("\n"),
         tuned.prompts,
         preset.floor.metric.name(),
@@ -57,11 +60,7 @@ fn help(tuned: &Tuned, preset: &Preset) -> String {
         close.low,
         close.high,
         preset.floor.least
-    );
-    if let Some(held) = preset.held_out {
-        text += &format!("\n{} of {} held-out prompts hold the floor.", held.clips, held.of);
-    }
-    text
+    )
 }
 
 /// Whether the form holds this preset's settings.
