@@ -1,7 +1,5 @@
 //! LPIPS and MS-SSIM against their reference implementations (`tests/reference/distances.py`).
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
