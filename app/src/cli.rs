@@ -36,6 +36,7 @@ pub fn command() -> Command {
         .subcommand(crate::table::command())
         .subcommand(crate::measure::command())
         .subcommand(crate::tune::command())
+        .subcommand(crate::sweep::command())
 }
 
 fn generate() -> Command {

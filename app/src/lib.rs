@@ -2,6 +2,7 @@
 //!
 //! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
 //! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor`, `measure`, `tune` and `table` are the subcommands, `session` runs jobs on the
+//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor`, `sweep` and `table` are the subcommands, `session` runs jobs on the
 //! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns. `window` is the window.
 //!
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked
@@ -24,6 +25,7 @@ mod progress;
 mod replay;
 mod resume;
 mod session;
+mod sweep;
 mod table;
 mod tenths;
 mod text;
@@ -75,6 +77,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit> {
         Some(("table", matches)) => table::run(matches),
         Some(("measure", matches)) => measure::run(matches),
         Some(("tune", matches)) => tune::run(matches),
+        Some(("sweep", matches)) => sweep::run(matches),
         _ => window::open(None),
     }
 }

@@ -196,6 +196,14 @@ pub enum Error {
         /// What was expected and what is there, and what to do.
         reason: String,
     },
+    /// A sweep had to stop before its last clip: nothing more could be written.
+    #[error("{}: the sweep has stopped: {reason}", folder.display())]
+    SweepStopped {
+        /// The folder.
+        folder: PathBuf,
+        /// Why, what is safe, and what to do.
+        reason: String,
+    },
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -239,7 +247,7 @@ impl Error {
             }
             Self::OtherModel { .. } | Self::Model(_) => FailureKind::Model,
             Self::Video(error) => video_kind(error),
-            Self::File(_) => FailureKind::Output,
+            Self::File(_) | Self::SweepStopped { .. } => FailureKind::Output,
         }
     }
 

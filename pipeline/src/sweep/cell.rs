@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::cells::Role;
 use crate::error::FailureKind;
 use crate::events::Phase;
-use crate::metrics::Fidelity;
+use crate::metrics::{Fidelity, LatentDistance};
 use crate::receipt::{PhaseTime, RanOn, Receipt};
 use crate::request::Request;
 
@@ -83,24 +83,13 @@ pub struct Made {
     /// Distance from the dense clip, per clip and per frame; `None` of the dense clip itself.
     pub fidelity: Option<Fidelity>,
     /// Distance of the latents from the dense run's, after each step; empty where the sweep does not ask for it.
-    pub latents: Vec<LatentStep>,
+    pub latents: Vec<LatentDistance>,
     /// The frames, lossless; relative to the sweep's folder.
     pub master: PathBuf,
     /// The receipt beside it: every attention call, kernels, files.
     pub receipt: PathBuf,
     /// The frame in its middle, small, as JPEG.
     pub thumbnail: PathBuf,
-}
-
-/// Two runs' latents after one step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LatentStep {
-    /// The step, from 1.
-    pub step: u64,
-    /// a·b / (‖a‖‖b‖); `None` where it is no number.
-    pub cosine: Option<f64>,
-    /// ‖a − b‖ / ‖b‖; `None` where it is no number.
-    pub relative_l2: Option<f64>,
 }
 
 impl Cell {
@@ -123,7 +112,7 @@ impl Cell {
 
 impl Made {
     /// Puts together what the receipt says; the distances are added when they are measured.
-    pub fn new(receipt: Receipt, [master, beside, thumbnail]: [PathBuf; 3]) -> Self {
+    pub(super) fn new(receipt: Receipt, [master, beside, thumbnail]: [PathBuf; 3]) -> Self {
         let calls = |sparse: bool| {
             receipt.attention.iter().filter(move |used| !sparse || used.mode != "dense")
         };

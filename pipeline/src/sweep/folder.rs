@@ -95,7 +95,7 @@ impl Folder {
     }
 
     /// A file of a clip's master: `mkv`, `jpg` or `recording`, relative to the folder.
-    pub fn master(key: &str, ending: &str) -> PathBuf {
+    pub(super) fn master(key: &str, ending: &str) -> PathBuf {
         Path::new("masters").join(format!("{key}.{ending}"))
     }
 
@@ -222,7 +222,7 @@ pub struct Doing {
 
 impl Claim {
     /// Tells whoever watches the folder how far the clip is. A folder that takes no such note is no reason to stop.
-    pub fn tell(&mut self, doing: &Doing) {
+    pub(super) fn tell(&mut self, doing: &Doing) {
         let Ok(text) = serde_json::to_string(doing) else { return };
         let _ = self
             .file

@@ -7,15 +7,26 @@
 
 mod cell;
 mod cells;
+mod estimate;
 mod file;
 mod folder;
+mod maker;
 mod reading;
+mod report;
 mod results;
+mod run;
+mod summary;
+mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{Cell, LatentStep, Made, Outcome};
+pub use cell::{Cell, Made, Outcome};
 pub use cells::{Arm, Manifest, Planned, Role};
+pub use estimate::Estimate;
 pub use file::{Axis, Excluded, Sweep, VERSION};
 pub use folder::{Claim, Doing, Folder};
+pub use report::{NAME as REPORT, remake as remake_report};
 pub use results::{Results, Seen, Watcher};
+pub use run::{Executor, Local, Progress, Tell, Told, run, work};
+pub use summary::{Against, Noise, Row, Summary};
+pub use tables::{csv, frames_csv, json};
