@@ -113,25 +113,11 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
             format!("--out {}: expected a folder, got a file; name another", folder.display());
         return Err(Usage(told).into());
     }
-    make(&sweep, &folder, matches, &interrupt, quiet)
+    results(&sweep, &folder, matches, &interrupt, quiet)?
+        .map_or(Ok(Exit::Cancelled), |results| report(&results))
 }
 
-/// Runs a sweep and reports; also what `tessera table` does with its own.
-pub(crate) fn make(
-    sweep: &Sweep,
-    folder: &Path,
-    matches: &ArgMatches,
-    interrupt: &Interrupt,
-    quiet: bool,
-) -> anyhow::Result<Exit> {
-    let results = match results(sweep, folder, matches, interrupt, quiet)? {
-        Some(results) => results,
-        None => return Ok(Exit::Cancelled),
-    };
-    report(&results)
-}
-
-/// The finished sweep; `None` when it was stopped.
+/// The finished sweep; `None` when it was stopped. Also what `tessera table` does with its own.
 pub(crate) fn results(
     sweep: &Sweep,
     path: &Path,
@@ -175,7 +161,7 @@ fn work_in(path: &Path, matches: &ArgMatches, interrupt: &Interrupt) -> anyhow::
 }
 
 /// Makes the report and says where it is. Failed clips are told by the exit code too.
-fn report(results: &Results) -> anyhow::Result<Exit> {
+pub(crate) fn report(results: &Results) -> anyhow::Result<Exit> {
     let path = sweep::remake_report(results)?;
     writeln!(io::stdout(), "{}", path.display())?;
     let made = results.cells().filter(|cell| cell.made().is_some()).count();

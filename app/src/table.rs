@@ -3,22 +3,20 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
-use serde_json::Value;
+use tessera_pipeline::bundled;
 use tessera_pipeline::files::write_atomically;
-use tessera_pipeline::request::Request;
 use tessera_pipeline::settings::{SETTINGS, Section, Setting};
 use tessera_pipeline::sparsity::registry::NAMES;
-use tessera_pipeline::table::{self, Arm, Spec, Summary};
-use tessera_pipeline::{Error, bundled};
+use tessera_pipeline::sweep::{Summary, csv};
+use tessera_pipeline::table;
 
 use crate::cli;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::generate::prompts;
 use crate::interrupt::Interrupt;
-use crate::text::shorten;
+use crate::sweep;
 
 /// Settings that the table itself decides for each clip.
 const DECIDED: &[&str] = &[
@@ -46,8 +44,9 @@ pub(crate) fn command() -> Command {
         .long_about(
             "Compares every attention method at the same densities against dense clips.\n\n\
              Each prompt is made dense (twice: the second clip tells the noise of the measurement) and once with \
-             every method at every density. Finished clips are kept as figures in a folder, so a table that was \
-             stopped goes on. Writes a Markdown, a CSV and a JSON file and prints their paths.",
+             every method at every density: a sweep, as `tessera sweep` runs it, in a folder of its own, so a table that was \
+             stopped goes on. Writes a Markdown file, a CSV of the methods and one of the clips, and the sweep's report, \
+             and prints their paths.",
         )
         .after_help(Exit::table())
         .arg(
@@ -63,7 +62,7 @@ pub(crate) fn command() -> Command {
             Arg::new("work")
                 .long("work")
                 .value_name("FOLDER")
-                .help("Where finished figures are kept; the name of --to with .cells behind it by default")
+                .help("The sweep's folder; the name of --to with .sweep behind it by default")
                 .value_parser(value_parser!(PathBuf))
                 .value_hint(ValueHint::DirPath),
         )
@@ -124,70 +123,38 @@ pub(crate) fn command() -> Command {
 /// Runs the subcommand.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<Exit> {
     let settings = cli::typed(matches);
-    let base: Request =
-        serde_json::from_value(Value::Object(settings)).context("reading the settings")?;
     let out = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
     let folder =
-        matches.get_one::<PathBuf>("work").cloned().unwrap_or_else(|| out.with_extension("cells"));
+        matches.get_one::<PathBuf>("work").cloned().unwrap_or_else(|| out.with_extension("sweep"));
     let path = match matches.get_one::<String>("prompts-file") {
         Some(path) => path.clone(),
         None => bundled::prompts()?.display().to_string(),
     };
     let count = matches.get_one::<usize>("prompts").copied().unwrap_or(usize::MAX);
     let prompts: Vec<String> = prompts(&path)?.into_iter().take(count).collect();
-    let jobs = usize::from(matches.get_one::<u16>("jobs").copied().unwrap_or(1));
-    let spec = Spec { base, prompts, arms: arms(matches)?, folder, jobs };
-
-    let interrupt = Interrupt::install()?;
-    let quiet = matches.get_flag("quiet");
-    let outcome = table::run(&spec, |progress| {
-        if !quiet {
-            // With standard error closed there is nobody to tell.
-            let _ = writeln!(
-                io::stderr(),
-                "{} of {}: {}, {}",
-                progress.done + 1,
-                progress.of,
-                progress.arm,
-                shorten(&progress.prompt, 50)
-            );
-        }
-        !interrupt.asked()
-    });
-    let table::Outcome { cells, refused } = match outcome {
-        Err(Error::Cancelled) => {
-            writeln!(
-                io::stderr(),
-                "stopped; the same command goes on from {}",
-                spec.folder.display()
-            )?;
-            return Ok(Exit::Cancelled);
-        }
-        outcome => outcome?,
-    };
-    let summary = Summary::new(&cells);
-    let preface = matches.get_one::<String>("preface").cloned().unwrap_or_default();
-    write(&out.with_extension("md"), &table::markdown(&summary, &refused, &preface))?;
-    write(&out.with_extension("csv"), &table::csv(&summary))?;
-    write(&out.with_extension("json"), &table::json(&summary, &cells)?)?;
-    write(&out.with_extension("clips.csv"), &table::cells_csv(&cells))?;
-    Ok(Exit::Success)
-}
-
-/// The methods times the densities.
-fn arms(matches: &ArgMatches) -> anyhow::Result<Vec<Arm>> {
-    let names: Vec<&str> = match matches.get_many::<String>("methods") {
+    let methods: Vec<&str> = match matches.get_many::<String>("methods") {
         Some(names) => names.map(String::as_str).collect(),
-        None => NAMES.iter().copied().filter(|name| *name != table::REFERENCE).collect(),
+        None => NAMES.iter().copied().filter(|name| *name != "dense").collect(),
     };
     let densities: Vec<f64> =
         matches.get_many::<f64>("densities").into_iter().flatten().copied().collect();
     if let Some(wrong) = densities.iter().find(|density| !(0.0..=1.0).contains(*density)) {
         return Err(Usage(format!("--densities: expected numbers from 0 to 1, got {wrong}")).into());
     }
-    let all =
-        densities.iter().flat_map(|density| names.iter().map(move |name| Arm::new(name, *density)));
-    Ok(all.collect())
+    let sweep = table::sweep(&settings, &methods, &densities, prompts);
+
+    let interrupt = Interrupt::install()?;
+    let Some(results) =
+        sweep::results(&sweep, &folder, matches, &interrupt, matches.get_flag("quiet"))?
+    else {
+        return Ok(Exit::Cancelled);
+    };
+    let summary = Summary::new(&results);
+    let preface = matches.get_one::<String>("preface").cloned().unwrap_or_default();
+    write(&out.with_extension("md"), &table::markdown(&results, &summary, &preface))?;
+    write(&out.with_extension("csv"), &table::csv(&summary))?;
+    write(&out.with_extension("clips.csv"), &csv(&results))?;
+    sweep::report(&results)
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -10,13 +10,13 @@ use std::process::Command;
 use crate::studio::Studio;
 
 /// A small file system, unmounted when the test ends.
-struct Disk {
+pub(crate) struct Disk {
     folder: PathBuf,
 }
 
 impl Disk {
     /// Mounts one of `size` (such as `64k`) in the studio's folder.
-    fn mount(studio: &Studio, size: &str) -> Option<Self> {
+    pub(crate) fn mount(studio: &Studio, size: &str) -> Option<Self> {
         let folder = studio.path("disk");
         std::fs::create_dir(&folder).expect("a folder");
         let size = format!("size={size}");
@@ -29,12 +29,12 @@ impl Disk {
         None
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Writes until nothing goes in any more.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut ballast =
             std::fs::File::create(self.path("ballast")).expect("there is room for a name");
         while ballast.write_all(&[0; 4096]).is_ok() {}

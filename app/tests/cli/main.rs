@@ -16,4 +16,5 @@ mod interrupted;
 mod model;
 mod results;
 mod studio;
+mod sweep;
 mod window;

@@ -110,6 +110,12 @@ impl Tessera {
         Ran { output: self.command.output().expect("tessera starts") }
     }
 
+    /// Starts it and gives the process.
+    pub(crate) fn spawn(mut self) -> Child {
+        let quiet = self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        quiet.spawn().expect("tessera starts")
+    }
+
     /// Starts it with `--events jsonl` and gives the events one by one.
     pub(crate) fn start(mut self) -> Running {
         self.command.arg("--events=jsonl").stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -262,3 +262,102 @@ fn two_sweeps_or_two_runs_in_one_folder_are_refused() {
     let error = Results::open(empty.path()).unwrap_err().to_string();
     assert!(error.contains("expected the folder of a sweep"), "{error}");
 }
+
+/// Three clips that take about a second together.
+fn tiny(arms: &[&str]) -> Sweep {
+    let size = json!({ "width": 64, "height": 64, "frames": 5, "steps": 2, "warmup": "0" });
+    Sweep {
+        title: "tiny".into(),
+        prompts: vec!["a red ball".into()],
+        settings: size.as_object().cloned().unwrap_or_default(),
+        axes: vec![Axis::new("attention", arms.iter().map(|arm| json!(arm)))],
+        ..Sweep::default()
+    }
+}
+
+#[test]
+fn a_sweep_that_was_stopped_goes_on_and_says_what_it_found() {
+    let temporary = tempfile::tempdir().unwrap();
+    let sweep = tiny(&["tessera", "psa"]);
+    let stop = |progress: &Progress| progress.finished < 2;
+    let error = run(&sweep, temporary.path(), &Local { jobs: 1 }, &stop).unwrap_err();
+    assert!(error.is_cancelled(), "{error}");
+    let before = Results::open(temporary.path()).unwrap();
+    assert_eq!((before.cells().count(), before.missing().count()), (2, 2));
+
+    let told = std::sync::Mutex::new(Vec::new());
+    let hear = |progress: &Progress| {
+        if let Told::Finished { arm, error, .. } = &progress.event {
+            told.lock().unwrap().push((progress.finished, arm.clone(), error.clone()));
+        }
+        true
+    };
+    let results = run(&sweep, temporary.path(), &Local { jobs: 1 }, &hear).unwrap();
+    let told = told.into_inner().unwrap();
+    assert_eq!(told.iter().map(|(finished, ..)| *finished).collect::<Vec<_>>(), [3, 4]);
+    assert!(results.is_complete());
+    assert!(before.cells().all(|cell| results.cell(&cell.key) == Some(cell)), "kept as they were");
+
+    let summary = Summary::new(&results);
+    let row = |arm: &str| summary.rows.iter().find(|row| row.arm == arm).unwrap();
+    assert_eq!(row("dense, again").ssim.unwrap().median, 1.0, "dense repeats");
+    assert_eq!(row("dense, again").psnr, Some(f64::INFINITY));
+    assert_eq!(summary.noise.as_ref().unwrap().ssim, Some(1.0));
+    let ours = row("tessera");
+    assert!(ours.ssim.unwrap().median > 0.5 && ours.latent_cosine.len() == 2, "{ours:?}");
+    assert!(ours.against.is_none() && row("psa").against.as_ref().unwrap().arm == "tessera");
+    assert!(summary.rows.iter().any(|row| row.on_front));
+
+    for cell in results.cells() {
+        let made = cell.made().unwrap();
+        assert!(results.file(&made.master).is_file() && results.file(&made.receipt).is_file());
+        let thumbnail = std::fs::read(results.file(&made.thumbnail)).unwrap();
+        assert!(thumbnail.starts_with(&[0xff, 0xd8]), "a JPEG");
+        assert!(made.clip_seconds() >= made.denoise_seconds() && made.attention_seconds > 0.0);
+        let recording = results.file(&Folder::master(&cell.key, "recording"));
+        assert_eq!(recording.is_file(), cell.role == Role::Reference);
+    }
+}
+
+#[test]
+fn several_workers_make_what_one_makes() {
+    let (one, several) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sweep = Sweep { seeds: vec![3, 4], ..tiny(&["psa"]) };
+    let alone = run(&sweep, one.path(), &Local { jobs: 1 }, &|_| true).unwrap();
+    let crew = run(&sweep, several.path(), &Local { jobs: 2 }, &|_| true).unwrap();
+    assert_eq!(alone.cells().count(), 6);
+    for (a, b) in alone.cells().zip(crew.cells()) {
+        let distance = |cell: &Cell| (cell.key.clone(), cell.made().unwrap().fidelity.clone());
+        assert_eq!(distance(a), distance(b));
+    }
+}
+
+#[test]
+fn a_dense_clip_whose_files_were_tidied_away_is_made_again() {
+    let temporary = tempfile::tempdir().unwrap();
+    let sweep = tiny(&["psa"]);
+    let stop = |progress: &Progress| progress.finished < 1;
+    assert!(run(&sweep, temporary.path(), &Local { jobs: 1 }, &stop).is_err());
+    let dense = Results::open(temporary.path()).unwrap().cells().next().unwrap().clone();
+    std::fs::remove_file(temporary.path().join(&dense.made().unwrap().master)).unwrap();
+    let results = run(&sweep, temporary.path(), &Local { jobs: 1 }, &|_| true).unwrap();
+    assert!(results.cells().all(|cell| cell.made().is_some()));
+    assert_eq!(results.cell(&dense.key), Some(&dense), "its row is what it was");
+}
+
+#[test]
+fn an_estimate_counts_what_is_left_and_names_what_cannot_be() {
+    let mut sweep = tiny(&["psa", "paro"]);
+    sweep.seeds = vec![0, 1];
+    let manifest = Manifest::new(&sweep).unwrap();
+    let (machine, rates) =
+        (crate::machine::Machine::detect(), crate::plan::rates::Rates::default());
+    let all = Estimate::new(&manifest, &|_| false, &machine, &rates).unwrap();
+    assert_eq!((all.clips, all.finished, all.is_measured), (8, 0, false));
+    assert!(all.seconds > 0.0 && all.bytes > 6 * 64 * 64 * 5);
+    assert_eq!(all.refused.len(), 1, "once for the arm");
+    assert!(all.refused[0].0 == "paro", "{:?}", all.refused);
+    let half = Estimate::new(&manifest, &|planned| planned.seed() == 0, &machine, &rates).unwrap();
+    assert_eq!(half.finished, 4);
+    assert!((half.bytes * 2).abs_diff(all.bytes) < 2, "{half:?}");
+}
