@@ -1,8 +1,7 @@
 //! The window and the command line; all they change goes through pipeline's commands, all they show comes from pipeline's events.
 //!
 //! The binary is `main.rs`: parse, run, exit code. Everything else is here, one file an idea: [`cli`] is what
-//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor`, `measure`, `tune` and `table` are the subcommands, `session` runs jobs on the
-//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor`, `sweep` and `table` are the subcommands, `session` runs jobs on the
+//! may be typed, `generate`, `resume`, `inspect`, `history`, `doctor`, `measure`, `tune`, `sweep` and `table` are the subcommands, `session` runs jobs on the
 //! engine and shows their events through `progress` or `jsonl`, [`exit`] is what a script learns. `window` is the window.
 //!
 //! Standard output carries results alone (paths of finished files, a plan, a report, events when asked

@@ -41,13 +41,23 @@ impl Folder {
     /// # Errors
     /// [`Error::Sweep`] when the folder holds another sweep, or files that are no sweep's.
     pub fn prepare(path: &Path, manifest: &Manifest) -> Result<Self> {
+        Self::make(path, manifest, false)
+    }
+
+    /// As [`Folder::prepare`], also in a folder of another sweep: its clips stay, and those that both have are not made again. For a
+    /// search that asks for a few clips at a time.
+    pub fn extend(path: &Path, manifest: &Manifest) -> Result<Self> {
+        Self::make(path, manifest, true)
+    }
+
+    fn make(path: &Path, manifest: &Manifest, may_extend: bool) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let refused = |reason: String| Error::Sweep { folder: path.into(), reason };
         // Two that begin at once: the second waits until the first has written its plan.
         let _door = lock_file(&path.join("lock"))?
             .map(|file| file.lock().map_err(Error::io(path)))
             .transpose()?;
-        if path.join(PLAN).is_file() {
+        if !may_extend && path.join(PLAN).is_file() {
             let there = Manifest::read(&path.join(PLAN))?;
             if there.digest != manifest.digest {
                 return Err(refused(format!(

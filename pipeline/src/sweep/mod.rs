@@ -27,6 +27,6 @@ pub use file::{Axis, Excluded, Sweep, VERSION};
 pub use folder::{Claim, Doing, Folder};
 pub use report::{NAME as REPORT, remake as remake_report};
 pub use results::{Results, Seen, Watcher};
-pub use run::{Executor, Local, Progress, Tell, Told, run, work};
+pub use run::{Executor, Local, Progress, Tell, Told, run, run_more, work};
 pub use summary::{Against, Noise, Row, Summary};
 pub use tables::{csv, frames_csv, json};

@@ -94,11 +94,24 @@ pub fn run(
     executor: &dyn Executor,
     tell: &Tell<'_>,
 ) -> Result<Results> {
-    let folder = Folder::prepare(path, &Manifest::new(sweep)?)?;
-    let left = Estimate::of(&folder, &Machine::detect(), &history::rates())?;
-    check_writable(path, left.bytes)?;
-    executor.execute(&folder, tell)?;
-    let results = Results::open(path)?;
+    begun(&Folder::prepare(path, &Manifest::new(sweep)?)?, executor, tell)
+}
+
+/// As [`run`], in a folder that may hold other clips too; those that this sweep has in common with them are not made again.
+pub fn run_more(
+    sweep: &Sweep,
+    path: &Path,
+    executor: &dyn Executor,
+    tell: &Tell<'_>,
+) -> Result<Results> {
+    begun(&Folder::extend(path, &Manifest::new(sweep)?)?, executor, tell)
+}
+
+fn begun(folder: &Folder, executor: &dyn Executor, tell: &Tell<'_>) -> Result<Results> {
+    let left = Estimate::of(folder, &Machine::detect(), &history::rates())?;
+    check_writable(folder.path(), left.bytes)?;
+    executor.execute(folder, tell)?;
+    let results = Results::open(folder.path())?;
     tables::write(&results)?;
     Ok(results)
 }

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 const NAMES: [&str; 4] = ["results.csv", "results.json", "frames.csv", "results.sqlite"];
 
 /// Writes all tables into the sweep's folder; their paths.
-pub fn write(results: &Results) -> Result<Vec<PathBuf>> {
+pub(super) fn write(results: &Results) -> Result<Vec<PathBuf>> {
     let paths = NAMES.map(|name| results.file(name.as_ref()));
     write_atomically(&paths[0], |file| file.write_all(csv(results).as_bytes()))?;
     save_json(&json(results), &paths[1])?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::upper_bound;
-use crate::table::Cell;
+use crate::sweep::Cell;
 
 /// What closeness is measured by; more is closer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +37,13 @@ impl Metric {
 
     /// A clip's closeness; `None` where it has none.
     pub fn of(self, cell: &Cell) -> Option<f64> {
+        let made = cell.made()?;
+        let fidelity = made.fidelity.as_ref()?;
         match self {
-            Self::Ssim => cell.fidelity.ssim,
-            Self::MsSsim => cell.fidelity.ms_ssim,
-            Self::Psnr => Some(cell.fidelity.psnr),
-            Self::LatentCosine => cell.latent_cosine.last().copied(),
+            Self::Ssim => fidelity.ssim,
+            Self::MsSsim => fidelity.ms_ssim,
+            Self::Psnr => Some(fidelity.psnr),
+            Self::LatentCosine => made.latents.last()?.cosine,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The search: one setting after the other is made faster until the floor gives way.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
@@ -9,11 +10,13 @@ use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::request::Request;
 use crate::statistics::{Interval, Paired, TimeBasis, interval};
-use crate::table::{self, Arm, Cell, REFERENCE, REPEAT};
+use crate::sweep::{self, Axis, Cell, Local, Role, Sweep, Told};
 use crate::{Error, Result, history, receipt};
 
 /// The share of held-out clips that should hold the floor.
 pub const HELD_OUT_SHARE: f64 = 0.9;
+/// The method that is no sparse one.
+const DENSE: &str = "dense";
 /// Densities from safe to fast.
 const DENSITIES: [f64; 6] = [0.7, 0.5, 0.35, 0.25, 0.18, 0.12];
 /// Dense steps at the start, below what the method's preset says.
@@ -98,7 +101,7 @@ pub fn tune(spec: &Spec, mut tell: impl FnMut(&Progress) -> bool + Send) -> Resu
 }
 
 fn is_dense(settings: &Map<String, Value>) -> bool {
-    settings.get("attention").is_some_and(|method| method == REFERENCE)
+    settings.get("attention").is_some_and(|method| method == DENSE)
 }
 
 /// Every setting that was tried, from safe to fast: densities first, then dense steps at the start. An axis is left at the
@@ -154,7 +157,7 @@ pub(super) fn choose(floor: Floor, trials: &[Trial]) -> Vec<Preset> {
     let equal = if floor.metric == super::Metric::Psnr { f64::INFINITY } else { 1.0 };
     let dense = |name: &str, floor: Floor| Preset {
         name: name.into(),
-        settings: Map::from_iter([("attention".into(), REFERENCE.into())]),
+        settings: Map::from_iter([("attention".into(), DENSE.into())]),
         floor,
         closeness: Interval { median: equal, low: equal, high: equal },
         time: one,
@@ -192,47 +195,61 @@ fn trial(
         })
         .collect();
     let name = words.join(", ");
-    let density = settings.get("density").and_then(Value::as_f64);
-    let method = settings.get("attention").and_then(Value::as_str).unwrap_or_default();
-    let arm = Arm { settings: settings.clone(), name: method.into(), density };
-    let table = table::Spec {
-        base: spec.base.clone(),
-        prompts: prompts.to_vec(),
-        arms: vec![arm],
-        folder: spec.folder.clone(),
-        jobs: spec.jobs,
+    let mut common = match serde_json::to_value(&spec.base) {
+        Ok(Value::Object(common)) => common,
+        _ => Map::new(),
     };
-    let outcome = table::run(&table, |progress| {
-        let clip = progress.done + 1;
-        tell(&Progress {
-            what: format!("{name}: clip {clip} of {}, {}", progress.of, progress.arm),
-        })
+    common.retain(|key, _| {
+        !["version", "prompt", "seed", "count"].contains(&key.as_str())
+            && !settings.contains_key(key)
+    });
+    let point = Axis { name: "trial".into(), points: vec![settings.clone()] };
+    let sweep = Sweep {
+        title: name.clone(),
+        prompts: prompts.to_vec(),
+        seeds: vec![spec.base.seed.unwrap_or_default()],
+        settings: common,
+        axes: vec![point],
+        ..Sweep::default()
+    };
+    let tell = Mutex::new(tell);
+    let results = sweep::run_more(&sweep, &spec.folder, &Local { jobs: spec.jobs }, &|progress| {
+        let arm = match &progress.event {
+            Told::Doing { arm, .. } | Told::Finished { arm, .. } => arm,
+        };
+        let clip = (progress.finished + 1).min(progress.of);
+        let what = format!("{name}: clip {clip} of {}, {arm}", progress.of);
+        let mut tell = tell.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(&Progress { what })
     })?;
-    if let Some(refused) = outcome.refused.first() {
+    if let Some(refused) = results.cells().find_map(|cell| cell.error()) {
         return Err(Error::Settings(vec![crate::settings::Problem {
             key: "density".into(),
-            expected: refused.reason.clone(),
+            expected: refused.into(),
             got: name,
         }]));
     }
-    let of = |name: &'static str| {
-        outcome.cells.iter().filter(move |cell| match name {
-            "" => cell.arm != REFERENCE && cell.arm != REPEAT,
-            name => cell.arm == name,
+    let of = |role: Role| results.cells().filter(move |cell| cell.role == role);
+    let seconds = |cell: &Cell| {
+        let made = cell.made()?;
+        Some(match spec.by {
+            TimeBasis::EndToEnd => made.clip_seconds(),
+            TimeBasis::Attention => made.attention_seconds,
         })
     };
-    let seconds = |cell: &Cell| match spec.by {
-        TimeBasis::EndToEnd => cell.clip_seconds,
-        TimeBasis::Attention => cell.attention_seconds,
+    let times = |role| {
+        of(role).filter_map(|cell| Some((cell.prompt.clone(), seconds(cell)?))).collect::<Vec<_>>()
     };
-    let times = |name| of(name).map(|cell| (cell.prompt.clone(), seconds(cell)));
-    let closeness: Option<Vec<f64>> = of("").map(|cell| spec.floor.metric.of(cell)).collect();
+    let closeness: Option<Vec<f64>> =
+        of(Role::Compared).map(|cell| spec.floor.metric.of(cell)).collect();
     let unmeasured = || {
         Error::Unreadable {
         what: spec.floor.to_string(),
         reason: "expected clips that have this figure, got clips too small for it, or without latents; choose ssim or psnr".into(),
     }
     };
-    let time = Paired::new(times(""), times(REPEAT)).ratio().ok_or_else(unmeasured)?;
+    let time = Paired::new(times(Role::Compared), times(Role::Repeat(1)))
+        .ratio()
+        .ok_or_else(unmeasured)?;
     Ok(Trial { settings: settings.clone(), closeness: closeness.ok_or_else(unmeasured)?, time })
 }
