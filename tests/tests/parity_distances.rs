@@ -1,11 +1,13 @@
 //! LPIPS and MS-SSIM against their reference implementations (`tests/reference/distances.py`).
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use serde_json::Value;
+use tessera_pipeline::files::write_atomically;
 use tessera_pipeline::metrics::{Lpips, ms_ssim};
 use tessera_pipeline::noise::torch_randn;
 use tessera_tests::goldens::{json, number};
@@ -63,8 +65,11 @@ fn picture(width: usize, height: usize, shift: usize) -> Vec<u8> {
 }
 
 fn extent(case: &Value) -> Result<[usize; 3]> {
-    let field = |name: &str| Ok::<usize, anyhow::Error>(number(case, name)? as usize);
-    Ok([field("width")?, field("height")?, field("shift")?])
+    Ok([
+        number(case, "width")? as usize,
+        number(case, "height")? as usize,
+        number(case, "shift")? as usize,
+    ])
 }
 
 #[test]
@@ -121,7 +126,7 @@ fn weights_that_will_not_do_are_named() -> Result<()> {
     let absent = Lpips::load(&folder.path().join("absent.safetensors")).err().unwrap();
     assert!(absent.to_string().contains("absent.safetensors"), "{absent}");
     let text = folder.path().join("text.pth");
-    std::fs::write(&text, "not a state dict")?;
+    write_atomically(&text, |file| file.write_all(b"not a state dict"))?;
     assert!(Lpips::load(&text).err().unwrap().to_string().contains("state dict"));
     Ok(())
 }
