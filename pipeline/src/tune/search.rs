@@ -212,15 +212,20 @@ fn trial(
         axes: vec![point],
         ..Sweep::default()
     };
-    let tell = Mutex::new(tell);
+    let last = Mutex::new((tell, String::new()));
     let results = sweep::run_more(&sweep, &spec.folder, &Local { jobs: spec.jobs }, &|progress| {
         let arm = match &progress.event {
             Told::Doing { arm, .. } | Told::Finished { arm, .. } => arm,
         };
         let clip = (progress.finished + 1).min(progress.of);
         let what = format!("{name}: clip {clip} of {}, {arm}", progress.of);
-        let mut tell = tell.lock().unwrap_or_else(PoisonError::into_inner);
-        tell(&Progress { what })
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clip is told once, however often the sweep tells of it.
+        if last.1 == what {
+            return true;
+        }
+        last.1.clone_from(&what);
+        (last.0)(&Progress { what })
     })?;
     if let Some(refused) = results.cells().find_map(|cell| cell.error()) {
         return Err(Error::Settings(vec![crate::settings::Problem {
