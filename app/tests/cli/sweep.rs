@@ -61,7 +61,7 @@ fn kill_after(studio: &Studio, mut child: Child, clips: usize, more: Duration) {
 fn killed_three_times_it_loses_nothing_and_repeats_nothing() {
     let studio = Studio::new();
     let file = studio.file("two.toml", FILE);
-    for (clips, more) in [(1, 0), (2, 150), (5, 400)] {
+    for (clips, more) in [(1, 0), (2, 50), (5, 100)] {
         let before = cells(&studio);
         kill_after(&studio, sweep(&studio, &file).spawn(), clips, Duration::from_millis(more));
         let after = cells(&studio);

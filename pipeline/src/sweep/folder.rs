@@ -5,6 +5,7 @@
 //! plan.json    the manifest: every clip with its key
 //! cells/       KEY.json, one finished clip each, written once and never changed
 //! claims/      KEY, locked by whoever makes that clip; inside, how far it is
+//! lock, door   held by who runs here; by who writes the plan
 //! masters/     KEY.mkv (FFV1), KEY.mkv.json (receipt), KEY.jpg; of dense clips also KEY.recording
 //! ```
 //!
@@ -54,9 +55,9 @@ impl Folder {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let refused = |reason: String| Error::Sweep { folder: path.into(), reason };
         // Two that begin at once: the second waits until the first has written its plan.
-        let _door = lock_file(&path.join("lock"))?
-            .map(|file| file.lock().map_err(Error::io(path)))
-            .transpose()?;
+        let door = path.join("door");
+        let entered = lock_file(&door)?;
+        entered.lock().map_err(Error::io(&door))?;
         if !may_extend && path.join(PLAN).is_file() {
             let there = Manifest::read(&path.join(PLAN))?;
             if there.digest != manifest.digest {
@@ -179,7 +180,7 @@ impl Folder {
     /// Keeps out whoever wants to be [`Folder::alone`], and lets in others like this: for the tasks of a scheduler.
     pub fn together(&self) -> Result<File> {
         let path = self.path.join("lock");
-        let Some(file) = lock_file(&path)? else { return Err(self.busy()) };
+        let file = lock_file(&path)?;
         match file.try_lock_shared() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(self.busy()),
@@ -242,14 +243,14 @@ impl Claim {
     }
 }
 
-fn lock_file(path: &Path) -> Result<Option<File>> {
+fn lock_file(path: &Path) -> Result<File> {
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    opened.map(Some).map_err(Error::io(path))
+    opened.map_err(Error::io(path))
 }
 
 /// The file, locked; `None` while another process has it.
 fn try_lock(path: &Path) -> Result<Option<File>> {
-    let Some(file) = lock_file(path)? else { return Ok(None) };
+    let file = lock_file(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

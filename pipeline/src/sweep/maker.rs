@@ -1,7 +1,7 @@
 //! Makes one clip after another on an engine of its own, and compares each with its dense clip.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
@@ -22,6 +22,8 @@ use crate::{Error, Result};
 
 /// How often a worker looks whether it is to stop.
 const POLL: Duration = Duration::from_millis(100);
+/// How often a clip's claim says that it is alive, when nothing else is new.
+const ALIVE: Duration = Duration::from_secs(5);
 /// Steps of the clip that warms an engine up.
 const WARM_STEPS: u32 = 2;
 /// Pixels of a thumbnail's longer side.
@@ -59,8 +61,13 @@ impl<'a> Maker<'a> {
         claim: &mut Claim,
         tell: &dyn Fn(&Doing) -> bool,
     ) -> Result<Cell> {
+        let mut noted: Option<(Doing, Instant)> = None;
         let mut hear = |doing: &Doing| {
-            claim.tell(doing);
+            let is_news = |(last, at): &(Doing, Instant)| last != doing || at.elapsed() > ALIVE;
+            if noted.as_ref().is_none_or(is_news) {
+                claim.tell(doing);
+                noted = Some((doing.clone(), Instant::now()));
+            }
             tell(doing)
         };
         let outcome = match self.made(planned, &mut hear) {

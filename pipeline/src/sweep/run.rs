@@ -46,6 +46,8 @@ pub enum Told {
         /// How far it is.
         doing: Doing,
     },
+    /// All that is left is being made by others.
+    Waiting,
     /// It is finished.
     Finished {
         /// Its key.
@@ -188,7 +190,7 @@ impl<'a> Crew<'a> {
                 return Ok(());
             }
             if made == 0 {
-                if self.stopped.load(Ordering::Relaxed) {
+                if !self.say(Told::Waiting) {
                     return Err(Error::Cancelled);
                 }
                 thread::sleep(WAIT);

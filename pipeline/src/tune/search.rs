@@ -215,7 +215,8 @@ fn trial(
     let last = Mutex::new((tell, String::new()));
     let results = sweep::run_more(&sweep, &spec.folder, &Local { jobs: spec.jobs }, &|progress| {
         let arm = match &progress.event {
-            Told::Doing { arm, .. } | Told::Finished { arm, .. } => arm,
+            Told::Doing { arm, .. } | Told::Finished { arm, .. } => arm.as_str(),
+            Told::Waiting => "waiting for others",
         };
         let clip = (progress.finished + 1).min(progress.of);
         let what = format!("{name}: clip {clip} of {}, {arm}", progress.of);
