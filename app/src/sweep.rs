@@ -1,5 +1,6 @@
 //! `tessera sweep`: a sweep file to a folder of results with a report, here or by tasks of a scheduler.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -225,7 +226,8 @@ fn told(manifest: &Manifest, estimate: &Estimate) -> String {
         bytes(estimate.bytes),
     );
     for (arm, reason) in &estimate.refused {
-        text.push_str(&format!("\ncannot be made: {arm}: {}", reason.replace('\n', "; ")));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\ncannot be made: {arm}: {}", reason.replace('\n', "; "));
     }
     text
 }

@@ -76,17 +76,18 @@ fn swept(body: &mut String, results: &Results, made: &Made) {
     let seeds: Vec<_> = sweep.seeds.iter().map(u64::to_string).collect();
     let _ = writeln!(
         body,
-        "<p>{of} clips: {} prompts, seeds {}, {} arms beside dense, {} dense repeats.{}{state}</p>",
-        sweep.prompts.len(),
+        "<p>{of} clips: {}, {} {}, {} beside dense, {}.{}{state}</p>",
+        counted(sweep.prompts.len(), "prompt"),
+        if seeds.len() == 1 { "seed" } else { "seeds" },
         seeds.join(", "),
-        manifest.arms.iter().filter(|arm| arm.role == Role::Compared).count(),
-        sweep.repeats,
+        counted(manifest.arms.iter().filter(|arm| arm.role == Role::Compared).count(), "arm"),
+        counted(sweep.repeats as usize, "dense repeat"),
         if failed > 0 { format!(" {failed} failed.") } else { String::new() }
     );
     let request = &made.request;
     let side = |value: Option<u32>| value.unwrap_or_default();
     let mut facts = vec![
-        ("model", format!("{} ({})", made.model, made.fingerprint)),
+        ("model", format!("{} (fingerprint {:.16})", made.model, made.fingerprint)),
         (
             "clips",
             format!(
@@ -134,6 +135,11 @@ fn swept(body: &mut String, results: &Results, made: &Made) {
         "<details><summary>The sweep file</summary><pre>{}</pre></details>",
         escaped(&sweep.to_toml())
     );
+}
+
+/// A count with its noun.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn plots(body: &mut String, summary: &Summary) {
