@@ -6,13 +6,14 @@ packages="build-essential ca-certificates curl ffmpeg git libclang-dev pkg-confi
 libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
 libegl1 libgl1-mesa-dri libvulkan1 libxkbcommon-x11-0 mesa-vulkan-drivers"
 # The last line draws the window: on the screen, and without one in tests (Mesa's software rasteriser).
+# `./check` adds test_packages.
 rust_minor=95 # Cargo.toml's rust-version, 1.95
 
 say() { printf '%s\n' "$*" >&2; }
 stop() { say "tessera: $*"; exit 1; }
 
 missing_packages() {
-  for package in $packages; do
+  for package in $packages ${test_packages:-}; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$package"
   done
 }

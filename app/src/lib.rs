@@ -24,6 +24,7 @@ mod progress;
 mod replay;
 mod resume;
 mod session;
+mod slurm;
 mod sweep;
 mod table;
 mod tenths;

@@ -15,6 +15,7 @@ use tessera_pipeline::{Error, history};
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::interrupt::Interrupt;
+use crate::slurm;
 use crate::text::{bytes, duration, plural};
 
 /// What may be typed.
@@ -55,8 +56,8 @@ pub(crate) fn command() -> Command {
                 .long("executor")
                 .value_name("NAME")
                 .default_value("local")
-                .value_parser(["local"])
-                .help("Who makes the clips: local, this machine"),
+                .value_parser(["local", "slurm"])
+                .help("Who makes the clips: local, this machine; slurm, the tasks of a job array on nodes that share the folder"),
         )
         .arg(
             Arg::new("jobs")
@@ -81,6 +82,7 @@ pub(crate) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Shows no progress, only errors"),
         )
+        .args(slurm::arguments())
         .group(ArgGroup::new("what").args(["file", "report", "work-in"]).required(true))
 }
 
@@ -136,7 +138,8 @@ pub(crate) fn results(
         let estimate = Estimate::of(&folder, &Machine::detect(), &history::rates())?;
         writeln!(io::stderr(), "{}", told(&manifest, &estimate))?;
     }
-    let outcome = sweep::run(sweep, path, &*executor(matches), &listener(quiet, interrupt));
+    let executor = executor(sweep, matches)?;
+    let outcome = sweep::run(sweep, path, &*executor, &listener(quiet, interrupt));
     match outcome {
         Err(Error::Cancelled) => {
             writeln!(io::stderr(), "stopped; the same command goes on from {}", path.display())?;
@@ -147,9 +150,14 @@ pub(crate) fn results(
 }
 
 /// Who makes the clips.
-fn executor(matches: &ArgMatches) -> Box<dyn Executor> {
+fn executor(sweep: &Sweep, matches: &ArgMatches) -> anyhow::Result<Box<dyn Executor>> {
     let jobs = usize::from(matches.get_one::<u16>("jobs").copied().unwrap_or(1));
-    Box::new(Local { jobs })
+    // `tessera table` has no such flag.
+    let name = matches.try_get_one::<String>("executor").ok().flatten();
+    if name.is_some_and(|name| name == "slurm") {
+        return Ok(Box::new(slurm::executor(sweep, matches, jobs)?));
+    }
+    Ok(Box::new(Local { jobs }))
 }
 
 /// A task of a scheduler: works in a folder beside others until nothing is left.
@@ -181,6 +189,10 @@ pub(crate) fn report(results: &Results) -> anyhow::Result<Exit> {
 fn listener(quiet: bool, interrupt: &Interrupt) -> impl Fn(&Progress) -> bool + Sync {
     let last = Mutex::new(());
     move |progress: &Progress| {
+        if !quiet && let Told::Notice(text) = &progress.event {
+            let _one_at_a_time = last.lock();
+            let _ = writeln!(io::stderr(), "{text}");
+        }
         if !quiet && let Told::Finished { arm, error, .. } = &progress.event {
             let _one_at_a_time = last.lock();
             let left = progress.seconds_left.map_or(String::new(), |seconds| {

@@ -148,6 +148,12 @@ pub enum Error {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// Slurm is not there, refuses, or has nobody left who works.
+    #[error("Slurm: {reason}")]
+    Slurm {
+        /// What was expected, what Slurm said, and what to do.
+        reason: String,
+    },
     /// A file is not a recording that can be read.
     #[error("{}: {reason}", path.display())]
     Recording {
@@ -226,6 +232,7 @@ impl Error {
             | Self::PlanFile { .. }
             | Self::Device { .. }
             | Self::Compare { .. }
+            | Self::Slurm { .. }
             | Self::Recording { .. }
             | Self::Sweep { .. }
             | Self::SweepFile { .. }

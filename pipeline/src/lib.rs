@@ -33,6 +33,7 @@ pub mod request;
 pub mod resume;
 pub mod run;
 pub mod settings;
+pub mod slurm;
 pub mod sparsity;
 pub mod statistics;
 pub mod sweep;

@@ -10,11 +10,13 @@
 
 mod bad_input;
 mod bad_model;
+mod cluster;
 mod full_disk;
 mod history;
 mod interrupted;
 mod model;
 mod results;
+mod slurm;
 mod studio;
 mod sweep;
 mod window;

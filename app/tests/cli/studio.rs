@@ -116,6 +116,12 @@ impl Tessera {
         quiet.spawn().expect("tessera starts")
     }
 
+    /// Starts it, to be waited for later.
+    pub(crate) fn begin(mut self) -> Spawned {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Spawned { child: Some(self.command.spawn().expect("tessera starts")) }
+    }
+
     /// Starts it with `--events jsonl` and gives the events one by one.
     pub(crate) fn start(mut self) -> Running {
         self.command.arg("--events=jsonl").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -167,6 +173,29 @@ impl Ran {
     pub(crate) fn without_a_panic(self) -> Self {
         assert!(!self.stderr().contains("panicked"), "{}", self.stderr());
         self
+    }
+}
+
+/// A run that says little and has not ended.
+pub(crate) struct Spawned {
+    child: Option<Child>,
+}
+
+impl Spawned {
+    /// Waits for the end.
+    pub(crate) fn wait(mut self) -> Ran {
+        let child = self.child.take().expect("it is waited for once");
+        Ran { output: child.wait_with_output().expect("it ends") }
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        // As of a Running.
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

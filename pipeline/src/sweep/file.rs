@@ -24,6 +24,13 @@
 //!
 //! [reference]                             # where the dense clips differ from the clips compared with them; all else is equal
 //! steps = 16
+//!
+//! [slurm]                                 # for --executor slurm; says nothing of the clips
+//! tasks = 8
+//! partition = "gpu"
+//! time = "2:00:00"
+//! gres = "gpu:1"
+//! sbatch = ["--account=lab"]              # further options of sbatch
 //! ```
 
 use std::fmt::Write as _;
@@ -34,6 +41,7 @@ use serde_json::{Map, Value};
 
 use super::reading;
 use crate::settings::{Section, Setting};
+use crate::slurm::Options;
 use crate::{Error, Result};
 
 /// The version of the file that this build writes and reads.
@@ -64,6 +72,9 @@ pub struct Sweep {
     pub excluded: Vec<Excluded>,
     /// Where the dense clips differ from the clips that are compared with them.
     pub reference: Map<String, Value>,
+    /// How tasks are asked of Slurm, when they are.
+    #[serde(default, skip_serializing_if = "Options::is_empty")]
+    pub slurm: Options,
 }
 
 /// One thing that varies.
@@ -91,6 +102,7 @@ impl Default for Sweep {
             axes: Vec::new(),
             excluded: Vec::new(),
             reference: Map::new(),
+            slurm: Options::default(),
         }
     }
 }
@@ -163,6 +175,7 @@ impl Sweep {
             }
         }
         table(&mut text, "reference", &self.reference);
+        table(&mut text, "slurm", &self.slurm.to_map());
         text
     }
 }

@@ -6,6 +6,8 @@
 //! cells/       KEY.json, one finished clip each, written once and never changed
 //! claims/      KEY, locked by whoever makes that clip; inside, how far it is
 //! lock, door   held by who runs here; by who writes the plan
+//! watched      held by who looks after a scheduler's tasks
+//! slurm/       job script and logs, where Slurm's tasks make the clips
 //! masters/     KEY.mkv (FFV1), KEY.mkv.json (receipt), KEY.jpg; of dense clips also KEY.recording
 //! ```
 //!
@@ -186,6 +188,14 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Err(self.busy()),
             Err(TryLockError::Error(error)) => Err(Error::io(&path)(error)),
         }
+    }
+
+    /// Keeps out whoever else wants to look after a scheduler's tasks in this folder, until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Sweep`] while another run does.
+    pub(super) fn watching(&self) -> Result<File> {
+        try_lock(&self.path.join("watched"))?.ok_or_else(|| self.busy())
     }
 
     /// How far the clip is that somebody makes under this key; `None` where nobody said for `stale_seconds`.

@@ -15,6 +15,7 @@ mod reading;
 mod report;
 mod results;
 mod run;
+mod slurm;
 mod summary;
 mod tables;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use folder::{Claim, Doing, Folder};
 pub use report::{NAME as REPORT, remake as remake_report};
 pub use results::{Results, Seen, Watcher};
 pub use run::{Executor, Local, Progress, Tell, Told, run, run_more, work};
+pub use slurm::Slurm;
 pub use summary::{Against, Noise, Row, Summary};
 pub use tables::{csv, frames_csv, json};

@@ -1,5 +1,7 @@
 //! Reads a sweep file, value by value against the table of settings, so that an error names its line and key.
 
+mod slurm;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -26,6 +28,7 @@ const KEYS: &[&str] = &[
     "paired",
     "exclude",
     "reference",
+    "slurm",
 ];
 
 /// A value with where it stands.
@@ -97,6 +100,9 @@ pub(super) fn sweep(text: &str, path: &Path) -> Result<Sweep> {
     }
     if let Some(reference) = find("reference") {
         sweep.reference = reader.reference(reference)?;
+    }
+    if let Some(slurm) = find("slurm") {
+        sweep.slurm = reader.slurm(slurm)?;
     }
     Ok(sweep)
 }

@@ -57,6 +57,10 @@ pub enum Told {
         /// Why it failed, if it did.
         error: Option<String>,
     },
+    /// The executor has something to say: text of one line or more.
+    Notice(String),
+    /// No clip is being made, as far as can be seen; told so that the answer can stop it.
+    Waiting,
 }
 
 /// Who hears of a sweep's progress, from any thread; answering `false` stops it with [`Error::Cancelled`].
