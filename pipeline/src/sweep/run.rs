@@ -46,7 +46,7 @@ pub enum Told {
         /// How far it is.
         doing: Doing,
     },
-    /// All that is left is being made by others.
+    /// All that is left is being made by others, or nothing is being made yet.
     Waiting,
     /// It is finished.
     Finished {
@@ -59,8 +59,6 @@ pub enum Told {
     },
     /// The executor has something to say: text of one line or more.
     Notice(String),
-    /// No clip is being made, as far as can be seen; told so that the answer can stop it.
-    Waiting,
 }
 
 /// Who hears of a sweep's progress, from any thread; answering `false` stops it with [`Error::Cancelled`].

@@ -217,6 +217,7 @@ fn trial(
         let arm = match &progress.event {
             Told::Doing { arm, .. } | Told::Finished { arm, .. } => arm.as_str(),
             Told::Waiting => "waiting for others",
+            Told::Notice(text) => text,
         };
         let clip = (progress.finished + 1).min(progress.of);
         let what = format!("{name}: clip {clip} of {}, {arm}", progress.of);
