@@ -49,3 +49,39 @@ impl Reader<'_> {
 fn is_one_line(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains(['\n', '\r', '\0'])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::Sweep;
+
+    const HEAD: &str = "version = 1\nprompts = [\"a\"]\n[slurm]\n";
+
+    fn parse(table: &str) -> crate::Result<Sweep> {
+        Sweep::parse(&format!("{HEAD}{table}"), Path::new("s.toml"))
+    }
+
+    #[test]
+    fn the_table_is_read_and_written_back() {
+        let table = "tasks = 8\ntime = \"2:00:00\"\nsbatch = [\"#SBATCH --account=lab\"]\n";
+        let sweep = parse(table).unwrap();
+        assert_eq!((sweep.slurm.tasks, sweep.slurm.time.as_deref()), (Some(8), Some("2:00:00")));
+        assert_eq!(sweep.slurm.sbatch, ["--account=lab"]);
+        assert_eq!(Sweep::parse(&sweep.to_toml(), Path::new("s.toml")).unwrap(), sweep);
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        for (table, told) in [
+            ("tasks = 0", "s.toml:4: tasks: expected a whole number from 1 to 1000, got 0"),
+            ("time = 90", "s.toml:4: time: expected a text on one line"),
+            ("gpus = 1", "s.toml:4: gpus: expected tasks, partition, time, gres or sbatch"),
+            ("sbatch = \"--x\"", "s.toml:4: sbatch: expected a list of options of sbatch"),
+            ("sbatch = [\n\"rm -rf x\"]", "s.toml:5: sbatch: expected a list of options"),
+        ] {
+            let error = parse(table).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{error}");
+        }
+    }
+}
