@@ -7,6 +7,7 @@ use serde_json::Value;
 use tessera_pipeline::events::JobId;
 
 use super::commands::Command;
+use super::compare;
 use super::cursor::Cursor;
 use super::draft::SeedMode;
 use super::lens;
@@ -62,6 +63,8 @@ pub(crate) enum Action {
     Past(Wish),
     /// Do this in the Lens.
     Lens(lens::Wish),
+    /// Do this in Compare.
+    Compare(compare::Wish),
     /// Start the engine again.
     RestartEngine,
 }

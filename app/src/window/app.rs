@@ -13,6 +13,7 @@ use super::apply::{apply, scan};
 use super::archive::{Archive, Ask};
 use super::bridge::{Bridge, Line};
 use super::commands::{Command, Menu};
+use super::compare;
 use super::cursor::Cursor;
 use super::keys;
 use super::layout::{self, Pane, Panes};
@@ -53,6 +54,8 @@ pub(crate) struct Window {
     pub(crate) mass: mass::Desk,
     /// Replays steps.
     pub(crate) replays: replays::Desk,
+    /// The workers of Compare.
+    pub(crate) compare: compare::apply::Desks,
     dial: Dial,
     toasts: Toasts,
     /// Where to remember things; `None` remembers nothing.
@@ -104,6 +107,7 @@ impl Window {
             cuts: cuts::Desk::start(ctx)?,
             mass: mass::Desk::start(ctx)?,
             replays: replays::Desk::start(ctx)?,
+            compare: compare::apply::Desks::start(ctx)?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,
@@ -161,6 +165,7 @@ impl Window {
             self.workers.ask(question);
         }
         self.see(ctx);
+        compare::apply::hear(self, ctx);
         if layout::is_shown(self.store.layout.as_ref(), Pane::Screen) {
             let rests = self.store.drawing.is_sparing();
             self.store.player.tick(ctx, rests); // behind another tab a film asks for no frames
@@ -191,6 +196,9 @@ impl Window {
         });
         views::over::show(&ctx, &self.store, &mut actions);
         self.store.wants_prompt = false;
+        if layout::is_shown(self.store.layout.as_ref(), Pane::Compare) {
+            self.store.compare.wants_focus = false;
+        }
         if !actions.is_empty() {
             self.is_unsaved = true;
             let step = self.store.trail.now().step;
@@ -219,7 +227,8 @@ impl Window {
                 None => Vec::new(),
             };
         }
-        let typed = self.store.keys.typed(ctx).into_iter();
+        let typed =
+            self.store.keys.typed(ctx, compare::apply::hearing(&self.store, ctx)).into_iter();
         // Arrows mean nothing while nothing is open to look at, and need not say so.
         let is_heard = |command: &Command| {
             command.row().menu != Menu::Lens || command.refusal(&self.store).is_none()

@@ -7,7 +7,8 @@ use tessera_pipeline::tune::Preset;
 
 use super::action::Action;
 use super::app::Window;
-use super::commands::Command;
+use super::commands::{Command, Menu};
+use super::compare;
 use super::cursor::Cursor;
 use super::layout;
 use super::lens;
@@ -95,6 +96,7 @@ pub(crate) fn apply(window: &mut Window, ctx: &Context, action: Action) {
             lens::replays::apply(store, &window.replays, wish);
         }
         Action::Lens(wish) => store.lens.apply(wish),
+        Action::Compare(wish) => compare::apply::apply(store, wish),
         Action::RestartEngine => window.restart_engine(ctx),
     }
 }
@@ -105,7 +107,13 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         window.store.log.say(Level::Warning, why);
         return;
     }
+    if command.row().menu == Menu::Compare || command == Command::Compare {
+        return compare::apply::run(window, command);
+    }
     let store = &mut window.store;
+    if compare::apply::is_comparing(store) && compare::apply::play(&mut store.compare, command) {
+        return;
+    }
     match command {
         Command::Generate => generate(window),
         Command::StopNow => stop(window),

@@ -2,6 +2,7 @@
 
 mod table;
 
+use super::compare;
 use super::layout::{self, Pane};
 use super::lens::brush::refusal;
 use super::runs::Run;
@@ -50,6 +51,33 @@ pub(crate) enum Command {
     ExportView,
     ExportTimeline,
     ExportHeads,
+    AddClip,
+    CompareClip,
+    SwapSides,
+    NextCandidate,
+    NextMode,
+    ShowDifference,
+    LessGain,
+    MoreGain,
+    HideFirst,
+    HideSecond,
+    WipeBack,
+    WipeForward,
+    WipeAxis,
+    Magnifier,
+    CompareMetrics,
+    CompareDetails,
+    WorstFrame,
+    PlayBack,
+    Hold,
+    PlayOn,
+    ZoomIn,
+    ZoomOut,
+    FitPicture,
+    PanLeft,
+    PanRight,
+    PanUp,
+    PanDown,
     SelectionBack,
     SelectionForward,
     Palette,
@@ -57,6 +85,7 @@ pub(crate) enum Command {
     Settings,
     FocusPrompt,
     History,
+    Compare,
     NextTheme,
     Larger,
     Smaller,
@@ -75,6 +104,8 @@ pub(crate) enum Menu {
     Play,
     /// Of the Lens: silent when typed with nothing to look at.
     Lens,
+    /// Of Compare: heard only while that can be seen, and then before all others.
+    Compare,
     View,
     Help,
     /// Keys only.
@@ -83,8 +114,8 @@ pub(crate) enum Menu {
 
 impl Menu {
     /// The menus in their order.
-    pub(crate) const SHOWN: [Self; 6] =
-        [Self::File, Self::Clip, Self::Play, Self::Lens, Self::View, Self::Help];
+    pub(crate) const SHOWN: [Self; 7] =
+        [Self::File, Self::Clip, Self::Play, Self::Lens, Self::Compare, Self::View, Self::Help];
 
     /// The menu's title.
     pub(crate) fn title(self) -> &'static str {
@@ -93,6 +124,7 @@ impl Menu {
             Self::Clip => "Clip",
             Self::Play => "Play",
             Self::Lens => "Lens",
+            Self::Compare => "Compare",
             Self::View => "View",
             Self::Help => "Help",
             Self::Hidden => "",
@@ -132,6 +164,7 @@ impl Command {
     pub(crate) fn refusal(self, store: &Store) -> Option<String> {
         let unless = |is_possible: bool, why: &str| (!is_possible).then(|| why.to_owned());
         match self {
+            _ if self.row().menu == Menu::Compare => compare::apply::refusal(store, self),
             Self::Generate => store.refusal(),
             Self::StopNow | Self::Pause => {
                 unless(store.runs.running().is_some(), "Nothing is running.")
@@ -140,7 +173,9 @@ impl Command {
                 unless(store.runs.running().is_some() || store.queue.is_held, "Nothing is running.")
             }
             Self::PlayPause | Self::FrameBack | Self::FrameForward | Self::FirstFrame => {
-                let has_film = store.player.film().is_some() || store.is_brushing();
+                let has_film = store.player.film().is_some()
+                    || store.is_brushing()
+                    || compare::apply::is_comparing(store);
                 unless(has_film, "There is no clip on the screen.")
             }
             Self::CopyFrame => {

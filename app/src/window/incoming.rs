@@ -6,7 +6,10 @@ use tessera_pipeline::events::EventKind;
 use super::app::Window;
 use super::apply::scan;
 use super::archive::Ask;
+use super::compare;
 use super::cursor::Cursor;
+use super::layout::{self, Pane};
+use super::lens;
 use super::log::Level;
 use super::runs::State;
 use super::workers::{Errand, Reply};
@@ -93,6 +96,14 @@ impl Window {
                     store.log.say(Level::Error, error);
                 }
                 Reply::Recording(path) => self.open_recording(path),
+                Reply::Compare(paths) => {
+                    for path in paths {
+                        compare::apply::apply(
+                            store,
+                            compare::Wish::Add(compare::Source::file(&path)),
+                        );
+                    }
+                }
                 Reply::PickedFile(path) => self.workers.give(Errand::Settings(path)),
                 Reply::PickedFolder(folder) => {
                     store.model_folders.retain(|other| *other != folder);
@@ -104,11 +115,16 @@ impl Window {
         }
     }
 
-    /// Files that were dropped on the window: a folder is a model, a recording is opened, others have settings in them.
+    /// Files that were dropped on the window: on Compare they are clips; else a folder is a model, a recording is opened, and
+    /// others have settings in them.
     pub(super) fn drops(&mut self, ctx: &Context) {
         let dropped = ctx.input(|input| input.raw.dropped_files.clone());
         for path in dropped.iter().map(|file| file.path().to_path_buf()) {
-            if path.is_dir() {
+            let is_for_compare = layout::is_shown(self.store.layout.as_ref(), Pane::Compare);
+            if is_for_compare && !lens::is_for_lens(&path) {
+                let wish = compare::Wish::Add(compare::Source::file(&path));
+                compare::apply::apply(&mut self.store, wish);
+            } else if path.is_dir() {
                 self.store.model_folders.push(path);
                 scan(self);
             } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use eframe::egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 
-use super::commands::{COMMANDS, Command};
+use super::commands::{COMMANDS, Command, Menu};
 
 /// Reads `Ctrl+Shift+K`, `Space`, `,`. The error says what is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<KeyboardShortcut, String> {
@@ -41,6 +41,17 @@ pub(crate) fn write(shortcut: KeyboardShortcut) -> String {
     // The fonts lack the signs of arrows that egui would write.
     let is_arrow = matches!(key, Key::ArrowUp | Key::ArrowDown | Key::ArrowLeft | Key::ArrowRight);
     text + if is_arrow { key.name() } else { key.symbol_or_name() }
+}
+
+/// Whether keys are heard by Compare, which has some of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hearing {
+    /// It cannot be seen.
+    Elsewhere,
+    /// It can be seen.
+    Compare,
+    /// Its pictures have the keyboard.
+    Stage,
 }
 
 /// Which keys give which command: the table's, except where a person chose others.
@@ -93,7 +104,9 @@ impl Keymap {
         command: Command,
         keys: Option<KeyboardShortcut>,
     ) -> Option<Command> {
-        let other = keys.and_then(|keys| self.command(keys)).filter(|other| *other != command);
+        let is_of_compare = command.row().menu == Menu::Compare;
+        let other = keys.and_then(|keys| self.command(keys, is_of_compare));
+        let other = other.filter(|other| *other != command);
         if let Some(other) = other {
             self.changed.insert(other, None);
         }
@@ -111,16 +124,18 @@ impl Keymap {
         self.changed.contains_key(&command)
     }
 
-    /// The command of a shortcut.
-    fn command(&self, keys: KeyboardShortcut) -> Option<Command> {
-        COMMANDS.iter().map(|row| row.command).find(|command| self.of(*command) == Some(keys))
+    /// The command of a shortcut, of Compare or of everything else.
+    fn command(&self, keys: KeyboardShortcut, is_of_compare: bool) -> Option<Command> {
+        let rows = COMMANDS.iter().filter(|row| (row.menu == Menu::Compare) == is_of_compare);
+        rows.map(|row| row.command).find(|command| self.of(*command) == Some(keys))
     }
 
     /// Takes the shortcuts out of what was typed since the last frame. Keys that write something, or that work the control
-    /// in focus, are left to it.
-    pub(crate) fn typed(&self, ctx: &Context) -> Vec<Command> {
+    /// in focus, are left to it. While Compare is heard its keys go before those of other commands.
+    pub(crate) fn typed(&self, ctx: &Context, hearing: Hearing) -> Vec<Command> {
         let (is_writing, is_focused) =
             (ctx.text_edit_focused(), ctx.memory(|memory| memory.focused().is_some()));
+        let is_focused = is_focused && hearing != Hearing::Stage;
         let is_free = |keys: &KeyboardShortcut| {
             let plain = !keys.modifiers.command && !keys.modifiers.alt;
             let works_controls = matches!(
@@ -137,15 +152,20 @@ impl Keymap {
                     | Key::End
             );
             let writes = plain && !is_function_key(keys.logical_key);
-            !(writes && is_writing || plain && works_controls && is_focused)
+            let leaves = keys.logical_key == Key::Tab && hearing != Hearing::Stage;
+            !(leaves || writes && is_writing || plain && works_controls && is_focused)
         };
         // More modifiers first: Ctrl+Shift+K would otherwise be taken for Ctrl+K.
         let mut all: Vec<_> = COMMANDS
             .iter()
+            .filter(|row| row.menu != Menu::Compare || hearing != Hearing::Elsewhere)
             .filter_map(|row| Some((self.of(row.command)?, row.command)))
             .filter(|(keys, _)| is_free(keys))
             .collect();
-        all.sort_by_key(|(keys, _)| std::cmp::Reverse(weight(keys.modifiers)));
+        let is_first = |command: &Command| command.row().menu == Menu::Compare;
+        all.sort_by_key(|(keys, command)| {
+            std::cmp::Reverse((weight(keys.modifiers), is_first(command)))
+        });
         ctx.input_mut(|input| {
             all.iter().filter(|(keys, _)| input.consume_shortcut(keys)).map(|(_, c)| *c).collect()
         })
@@ -202,7 +222,13 @@ mod tests {
         let map = Keymap::default();
         for row in COMMANDS.iter().filter(|row| !row.keys.is_empty()) {
             let keys = parse(row.keys).unwrap_or_else(|error| panic!("{}: {error}", row.name));
-            assert_eq!(map.command(keys), Some(row.command), "{} is given twice", row.keys);
+            let is_of_compare = row.menu == Menu::Compare;
+            assert_eq!(
+                map.command(keys, is_of_compare),
+                Some(row.command),
+                "{} is given twice",
+                row.keys
+            );
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Pane {
     Queue,
     /// What attention did.
     Lens,
+    /// Clips on one playhead.
+    Compare,
     /// Everything that was told.
     Log,
 }
@@ -43,6 +45,7 @@ impl Pane {
             Self::History => "History",
             Self::Queue => "Queue",
             Self::Lens => "Lens",
+            Self::Compare => "Compare",
             Self::Log => "Log",
         }
     }
@@ -71,18 +74,22 @@ pub(crate) fn first() -> Tree<Pane> {
     }
     let studio = tiles.insert_new(Container::Linear(all).into());
     let lens = tiles.insert_pane(Pane::Lens);
-    let root = tiles.insert_tab_tile(vec![studio, lens]);
+    let compare = tiles.insert_pane(Pane::Compare);
+    let root = tiles.insert_tab_tile(vec![studio, lens, compare]);
     Tree::new(Id::unique("panes"), root, tiles)
 }
 
-/// Brings a pane to the front. One that a saved layout has not comes beside the screen, the Lens beside the whole studio.
+/// Brings a pane to the front. One that a saved layout has not comes beside the screen, the Lens and Compare beside the whole studio.
 pub(crate) fn reveal(tree: Option<&mut Tree<Pane>>, pane: Pane) {
     let Some(tree) = tree else { return };
     if tree.tiles.find_pane(&pane).is_none() {
         let new = tree.tiles.insert_pane(pane);
         let is_tabs =
             |tile: &TileId| matches!(tree.tiles.get_container(*tile), Some(Container::Tabs(_)));
-        let screen = tree.tiles.find_pane(&Pane::Screen).filter(|_| pane != Pane::Lens);
+        let screen = tree
+            .tiles
+            .find_pane(&Pane::Screen)
+            .filter(|_| !matches!(pane, Pane::Lens | Pane::Compare));
         let beside = screen.and_then(|screen| tree.tiles.parent_of(screen));
         if let Some(tabs) = beside.or(tree.root()).filter(is_tabs) {
             tree.move_tile_to_container(new, tabs, usize::MAX, false);
@@ -131,6 +138,7 @@ impl Behavior<Pane> for Panes<'_> {
                 Pane::History => views::history::show(ui, store, actions),
                 Pane::Queue => views::queue::show(ui, store, actions),
                 Pane::Lens => super::lens::view::show(ui, store, actions),
+                Pane::Compare => super::compare::view::show(ui, store, actions),
                 Pane::Log => views::log::show(ui, store, actions),
             }
         });

@@ -1,4 +1,4 @@
-//! The window: Studio now, Lens and History as they come, on one frame.
+//! The window: Studio, Lens, Compare and History on one frame.
 //!
 //! ```text
 //!   engine ── events, newest preview ──► bridge ─┐
@@ -26,6 +26,7 @@ mod archive;
 mod bridge;
 mod brush_apply;
 mod commands;
+mod compare;
 mod cursor;
 mod draft;
 mod incoming;

@@ -40,6 +40,8 @@ pub(crate) enum Wish {
     Restore(i64),
     /// Put it on the screen.
     Play(i64),
+    /// Compare it with others.
+    Compare(i64),
     /// Show its file in the file manager.
     Folder(i64),
     /// Take it out of the history; its video too, when that is asked for.
@@ -170,11 +172,14 @@ impl Past {
 
 /// Settings in which two requests differ: name, first, second. What none of them gives is left out.
 pub(crate) fn differences(a: &Request, b: &Request) -> Vec<(String, String, String)> {
-    let (Ok(Value::Object(a)), Ok(Value::Object(b))) =
-        (serde_json::to_value(a), serde_json::to_value(b))
-    else {
-        return Vec::new();
-    };
+    let rows = differing(&[a, b]).into_iter();
+    rows.map(|(name, mut of)| (name, of.remove(0), of.remove(0))).collect()
+}
+
+/// Settings in which requests differ, each with its value in every one of them. What none of them gives is left out.
+pub(crate) fn differing(requests: &[&Request]) -> Vec<(String, Vec<String>)> {
+    let all: Vec<Value> =
+        requests.iter().filter_map(|request| serde_json::to_value(request).ok()).collect();
     let words = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "–".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "–".to_owned(),
@@ -185,8 +190,8 @@ pub(crate) fn differences(a: &Request, b: &Request) -> Vec<(String, String, Stri
     SETTINGS
         .iter()
         .filter(|row| !PLACES.contains(&row.key))
-        .map(|row| (draft::label(row.key), words(a.get(row.key)), words(b.get(row.key))))
-        .filter(|(_, a, b)| a != b)
+        .map(|row| (draft::label(row.key), all.iter().map(|of| words(of.get(row.key))).collect()))
+        .filter(|(_, of): &(String, Vec<String>)| of.windows(2).any(|two| two[0] != two[1]))
         .collect()
 }
 

@@ -4,6 +4,7 @@ use eframe::egui::{Context, TextureOptions};
 
 use super::app::Window;
 use super::archive::{Ask, Told};
+use super::compare::{self, Source};
 use super::cursor::Cursor;
 use super::layout::{Pane, reveal};
 use super::log::Level;
@@ -48,6 +49,12 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
             }
         }
         Wish::Play(id) => archive.ask(Ask::Receipt(id)),
+        Wish::Compare(id) => {
+            if let Some(row) = past.row(id) {
+                let source = Source { path: row.video.clone(), name: row.prompt.clone() };
+                compare::apply::apply(&mut window.store, compare::Wish::Add(source));
+            }
+        }
         Wish::Folder(id) => {
             if let Some(folder) = past.row(id).and_then(|row| row.video.parent()) {
                 window.workers.give(Errand::Reveal(folder.to_path_buf()));

@@ -8,6 +8,7 @@ use tessera_pipeline::events::JobId;
 use tessera_pipeline::machine::Reading;
 
 use super::commands::Command;
+use super::compare::Compare;
 use super::cursor::Trail;
 use super::draft::Draft;
 use super::keys::Keymap;
@@ -68,6 +69,8 @@ pub(crate) struct Store {
     pub(crate) past: Past,
     /// What attention did, of a recording.
     pub(crate) lens: Lens,
+    /// Clips on one playhead.
+    pub(crate) compare: Compare,
     /// Whether clips are recorded for the Lens.
     pub(crate) records: bool,
     /// How often it is drawn.
@@ -106,6 +109,7 @@ impl Store {
             model_folders: prefs.model_folders,
             past: Past::new(prefs.is_history_grid),
             lens: Lens::default(),
+            compare: Compare::default(),
             records: prefs.records,
             drawing: Drawing::new(software, prefs.spares),
             log: Log::default(),

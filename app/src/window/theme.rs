@@ -92,6 +92,8 @@ pub(crate) struct Colors {
     pub(crate) screen: Color,
     /// Words where a picture will be.
     on_screen: Color,
+    /// Things that are told apart beside one another: clips that are compared, arms of a sweep.
+    series: [Color; 4],
 }
 
 /// Lengths in points.
@@ -235,6 +237,12 @@ impl Theme {
     /// Words where a picture will be.
     pub(crate) fn on_screen(&self) -> Color32 {
         self.colors.on_screen.into()
+    }
+
+    /// The colour of one of several things beside one another, from 0; they come again after the last.
+    pub(crate) fn series(&self, index: usize) -> Color32 {
+        let series = &self.colors.series;
+        series[index % series.len()].into()
     }
 
     /// Behind and between the panes.

@@ -76,6 +76,8 @@ pub(crate) enum Reply {
     Recording(PathBuf),
     /// A file that a person chose.
     PickedFile(PathBuf),
+    /// Clips that are to be compared.
+    Compare(Vec<PathBuf>),
     /// A folder that a person chose.
     PickedFolder(PathBuf),
     /// How many pictures of so many are written of a view, with the file's name.
@@ -201,6 +203,19 @@ impl Workers {
         });
         if let Err(error) = spawned {
             tracing::warn!("no thread for an export: {error}");
+        }
+    }
+
+    /// Lets a person choose clips to compare.
+    pub(crate) fn pick_clips(&self) {
+        let say = Say { ctx: self.ctx.clone(), replies: self.answer.clone() };
+        let spawned = std::thread::Builder::new().name("tessera-dialog".into()).spawn(move || {
+            if let Some(paths) = rfd::FileDialog::new().set_title("Clips to compare").pick_files() {
+                say.say(Reply::Compare(paths));
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!("no thread for a dialog: {error}");
         }
     }
 

@@ -91,6 +91,15 @@ impl Decoder {
         &self.path
     }
 
+    /// How many frames the file says it has, before they were read: its end may tell otherwise. `None` where it does not say.
+    pub fn announced(&self) -> Option<u64> {
+        match &self.source {
+            Source::Stream(stream) => Some(stream.announced).filter(|frames| *frames > 0),
+            Source::Pictures(left) => Some(self.index + left.len() as u64),
+            Source::WebP(_) => None,
+        }
+    }
+
     /// Reads to the end and says how many frames there are in all, those already taken included.
     pub fn count_frames(&mut self) -> Result<u64> {
         for frame in self.by_ref() {

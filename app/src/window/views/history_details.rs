@@ -40,6 +40,10 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Acti
             if ui.add_enabled(!row.is_gone, play).on_disabled_hover_text(gone).clicked() {
                 want(Wish::Play(row.id));
             }
+            let compare = eframe::egui::Button::new("Compare");
+            if ui.add_enabled(!row.is_gone, compare).on_disabled_hover_text(gone).clicked() {
+                want(Wish::Compare(row.id));
+            }
             if ui.button("Open folder").clicked() {
                 want(Wish::Folder(row.id));
             }

@@ -1,6 +1,7 @@
 //! The rows: every command with its name, keys, menu and help; a file per menu, in the order of the menus.
 
 mod clip;
+mod compare;
 mod file;
 mod lens;
 mod play;
@@ -9,7 +10,8 @@ mod view;
 use super::{Command, Menu, Row};
 
 /// The groups in the order of the menus.
-const GROUPS: [&[Row]; 5] = [file::ROWS, clip::ROWS, play::ROWS, lens::ROWS, view::ROWS];
+const GROUPS: [&[Row]; 6] =
+    [file::ROWS, clip::ROWS, play::ROWS, lens::ROWS, compare::ROWS, view::ROWS];
 
 /// Every command, in the order of the menus.
 pub(crate) const COMMANDS: &[Row] = &joined::<{ count() }>();

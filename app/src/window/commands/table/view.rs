@@ -28,6 +28,14 @@ pub(super) const ROWS: &[Row] = &[
         "Shows finished clips, to search them and to take their settings again.",
     ),
     row(
+        Command::Compare,
+        "compare",
+        "Compare",
+        "Ctrl+M",
+        Menu::View,
+        "Shows clips on one playhead: side by side, with a wipe, as their difference, and measured.",
+    ),
+    row(
         Command::SelectionBack,
         "selection_back",
         "Back",

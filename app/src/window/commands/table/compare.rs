@@ -1,0 +1,163 @@
+//! Clips on one playhead. These keys are heard while Compare can be seen, and go before those of other menus.
+
+use super::{Command, Menu, Row};
+
+const fn row(
+    command: Command,
+    id: &'static str,
+    name: &'static str,
+    keys: &'static str,
+    help: &'static str,
+) -> Row {
+    super::row(command, id, name, keys, Menu::Compare, help)
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        Command::AddClip,
+        "add_clip",
+        "Add clips to compare…",
+        "Ctrl+Shift+A",
+        "Compares videos or pictures of yours too; dropping them on Compare does the same.",
+    ),
+    row(
+        Command::CompareClip,
+        "compare_clip",
+        "Compare the clip on the screen",
+        "",
+        "Adds the finished clip on the screen to those that are compared.",
+    ),
+    row(Command::SwapSides, "swap_sides", "Swap A and B", "S", "A becomes B and B becomes A."),
+    row(
+        Command::NextCandidate,
+        "next_candidate",
+        "Next candidate",
+        "Tab",
+        "Looks at the next clip beside A, while the pictures have the keyboard.",
+    ),
+    row(
+        Command::NextMode,
+        "next_mode",
+        "Next way to see them",
+        "V",
+        "Side by side, wipe, overlay, blink and so on, in turn.",
+    ),
+    row(
+        Command::ShowDifference,
+        "show_difference",
+        "Difference",
+        "0",
+        "Shows the amplified difference of A and B, or the wipe again.",
+    ),
+    row(
+        Command::LessGain,
+        "less_gain",
+        "Smaller gain",
+        "[",
+        "Halves what differences are multiplied with.",
+    ),
+    row(
+        Command::MoreGain,
+        "more_gain",
+        "Larger gain",
+        "]",
+        "Doubles what differences are multiplied with.",
+    ),
+    row(Command::HideFirst, "hide_first", "Hide A", "1", "Shows B alone, or both again."),
+    row(Command::HideSecond, "hide_second", "Hide B", "2", "Shows A alone, or both again."),
+    row(
+        Command::WipeBack,
+        "wipe_back",
+        "Wipe back",
+        "ArrowLeft",
+        "Moves the line of the wipe to the left, or up.",
+    ),
+    row(
+        Command::WipeForward,
+        "wipe_forward",
+        "Wipe on",
+        "ArrowRight",
+        "Moves the line of the wipe to the right, or down.",
+    ),
+    row(
+        Command::WipeAxis,
+        "wipe_axis",
+        "Turn the wipe",
+        "Y",
+        "A above and B below, or A left and B right.",
+    ),
+    row(
+        Command::Magnifier,
+        "magnifier",
+        "Magnifier",
+        "Z",
+        "Shows the pixels under the pointer of every clip, many times as large, with their values.",
+    ),
+    row(
+        Command::CompareMetrics,
+        "compare_metrics",
+        "Metrics",
+        "M",
+        "Measures every frame against A and draws the curves under the pictures.",
+    ),
+    row(
+        Command::CompareDetails,
+        "compare_details",
+        "Settings and receipts",
+        "D",
+        "Shows in what the settings of the clips differ, and what really ran.",
+    ),
+    row(
+        Command::WorstFrame,
+        "worst_frame",
+        "Worst frame",
+        "W",
+        "Goes to the frame in which B differs most from A by the chosen metric.",
+    ),
+    row(
+        Command::PlayBack,
+        "play_back",
+        "Play backwards",
+        "J",
+        "Plays towards the start; again, faster.",
+    ),
+    row(Command::Hold, "hold", "Hold", "K", "Holds all clips."),
+    row(Command::PlayOn, "play_on", "Play forwards", "L", "Plays towards the end; again, faster."),
+    row(
+        Command::ZoomIn,
+        "zoom_in",
+        "Nearer",
+        "=",
+        "Shows a part of the pictures larger; the wheel does the same.",
+    ),
+    row(Command::ZoomOut, "zoom_out", "Farther", "-", "Shows more of the pictures."),
+    row(Command::FitPicture, "fit_picture", "Whole picture", "F", "Shows all of the pictures."),
+    row(
+        Command::PanLeft,
+        "pan_left",
+        "Look left",
+        "Shift+ArrowLeft",
+        "Moves what is seen of a picture that is nearer than whole.",
+    ),
+    row(
+        Command::PanRight,
+        "pan_right",
+        "Look right",
+        "Shift+ArrowRight",
+        "Moves what is seen of a picture that is nearer than whole.",
+    ),
+    row(
+        Command::PanUp,
+        "pan_up",
+        "Look up",
+        "Shift+ArrowUp",
+        "Moves what is seen of a picture that is nearer than whole.",
+    ),
+    row(
+        Command::PanDown,
+        "pan_down",
+        "Look down",
+        "Shift+ArrowDown",
+        "Moves what is seen of a picture that is nearer than whole.",
+    ),
+];
