@@ -41,5 +41,6 @@ pub mod table;
 mod tokenizer;
 pub mod tune;
 pub mod video;
+pub mod votes;
 
 pub use error::{Error, Result};

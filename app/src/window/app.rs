@@ -107,7 +107,7 @@ impl Window {
             cuts: cuts::Desk::start(ctx)?,
             mass: mass::Desk::start(ctx)?,
             replays: replays::Desk::start(ctx)?,
-            compare: compare::apply::Desks::start(ctx)?,
+            compare: compare::apply::Desks::start(ctx, folder.clone())?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
             folder,

@@ -7,7 +7,7 @@ use tessera_pipeline::tune::Preset;
 
 use super::action::Action;
 use super::app::Window;
-use super::commands::{Command, Menu};
+use super::commands::Command;
 use super::compare;
 use super::cursor::Cursor;
 use super::layout;
@@ -106,9 +106,6 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
     if let Some(why) = command.refusal(&window.store) {
         window.store.log.say(Level::Warning, why);
         return;
-    }
-    if command.row().menu == Menu::Compare || command == Command::Compare {
-        return compare::apply::run(window, command);
     }
     let store = &mut window.store;
     if compare::apply::is_comparing(store) && compare::apply::play(&mut store.compare, command) {
@@ -224,6 +221,38 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         }
         Command::History => layout::reveal(store.layout.as_mut(), layout::Pane::History),
         Command::ResetLayout => store.layout = Some(layout::first()),
+        Command::Compare
+        | Command::AddClip
+        | Command::CompareClip
+        | Command::SwapSides
+        | Command::NextCandidate
+        | Command::NextMode
+        | Command::ShowDifference
+        | Command::LessGain
+        | Command::MoreGain
+        | Command::HideFirst
+        | Command::HideSecond
+        | Command::WipeBack
+        | Command::WipeForward
+        | Command::WipeAxis
+        | Command::Magnifier
+        | Command::CompareMetrics
+        | Command::CompareDetails
+        | Command::WorstFrame
+        | Command::PlayBack
+        | Command::Hold
+        | Command::PlayOn
+        | Command::Blind
+        | Command::VoteFirst
+        | Command::VoteSecond
+        | Command::VoteNeither
+        | Command::ZoomIn
+        | Command::ZoomOut
+        | Command::FitPicture
+        | Command::PanLeft
+        | Command::PanRight
+        | Command::PanUp
+        | Command::PanDown => compare::apply::run(window, command),
         Command::Close => store.over = Over::Nothing,
     }
 }

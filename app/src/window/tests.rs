@@ -5,6 +5,7 @@
 
 mod brush;
 mod commands;
+pub(super) mod compare;
 mod cuts;
 mod export;
 mod faults;

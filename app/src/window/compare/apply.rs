@@ -1,8 +1,11 @@
 //! What commands and wishes about Compare do, and what is done with its workers' answers.
 
-use eframe::egui::{Context, Pos2, Vec2};
+use std::path::PathBuf;
 
-use super::{Compare, Mode, Source, Wish, blend, reel, scores, stage};
+use eframe::egui::{Context, Pos2, Vec2};
+use tessera_pipeline::votes::Choice;
+
+use super::{Compare, Mode, Source, Wish, blend, blind, reel, scores, stage};
 use crate::window::app::Window;
 use crate::window::commands::Command;
 use crate::window::keys::Hearing;
@@ -23,15 +26,17 @@ pub(crate) struct Desks {
     reel: reel::Desk,
     blend: blend::Desk,
     scores: scores::Desk,
+    votes: blind::Desk,
 }
 
 impl Desks {
-    /// Starts their threads.
-    pub(crate) fn start(ctx: &Context) -> std::io::Result<Self> {
+    /// Starts their threads; votes are kept in this folder.
+    pub(crate) fn start(ctx: &Context, folder: Option<PathBuf>) -> std::io::Result<Self> {
         Ok(Self {
             reel: reel::Desk::start(ctx)?,
             blend: blend::Desk::start(ctx)?,
             scores: scores::Desk::start(ctx)?,
+            votes: blind::Desk::start(ctx, folder)?,
         })
     }
 }
@@ -61,6 +66,12 @@ pub(crate) fn hear(window: &mut Window, ctx: &Context) {
     }
     for told in desks.scores.told() {
         compare.take_score(&told);
+    }
+    for told in desks.votes.told() {
+        match told {
+            Ok((pair, tally)) => compare.take_tally(&pair, tally),
+            Err(error) => store.log.say(Level::Error, format!("The vote is not stored: {error}")),
+        }
     }
     if let Some(ask) = compare.ask() {
         // With no room for it now it is asked again, when the worker has told something.
@@ -134,6 +145,7 @@ pub(crate) fn play(compare: &mut Compare, command: Command) -> bool {
 
 /// Does a command of Compare.
 pub(crate) fn run(window: &mut Window, command: Command) {
+    let is_turned = window.random() % 2 == 1;
     let store = &mut window.store;
     let compare = &mut store.compare;
     let looking = &mut compare.looking;
@@ -175,6 +187,25 @@ pub(crate) fn run(window: &mut Window, command: Command) {
         Command::CompareMetrics => looking.measures = !looking.measures,
         Command::CompareDetails => looking.has_details = !looking.has_details,
         Command::WorstFrame => compare.go_to_worst(),
+        Command::Blind => match &mut compare.blind {
+            Some(blind) if blind.is_over => compare.blind = None,
+            Some(blind) => blind.is_over = true,
+            None => {
+                if let Some(pair) = compare.begin_blind(is_turned) {
+                    window.compare.votes.ask(pair, None);
+                }
+            }
+        },
+        Command::VoteFirst | Command::VoteSecond | Command::VoteNeither => {
+            let seen = match command {
+                Command::VoteFirst => Choice::First,
+                Command::VoteSecond => Choice::Second,
+                _ => Choice::Neither,
+            };
+            if let Some((pair, choice)) = compare.vote(seen, is_turned) {
+                window.compare.votes.ask(pair, Some(choice));
+            }
+        }
         Command::PlayBack => compare.transport.shuttle(false),
         Command::PlayOn => compare.transport.shuttle(true),
         Command::Hold => compare.transport.is_playing = false,
@@ -198,9 +229,6 @@ pub(crate) fn refusal(store: &Store, command: Command) -> Option<String> {
     let compare = &store.compare;
     let unless = |is_possible: bool, why: &str| (!is_possible).then(|| why.to_owned());
     match command {
-        Command::Compare | Command::AddClip | Command::CompareDetails | Command::CompareMetrics => {
-            None
-        }
         Command::CompareClip => {
             unless(store.shown_video().is_some(), "There is no finished clip on the screen.")
         }
@@ -208,8 +236,35 @@ pub(crate) fn refusal(store: &Store, command: Command) -> Option<String> {
         Command::SwapSides | Command::HideFirst | Command::HideSecond => {
             unless(compare.clips().len() > 1, "There is no second clip.")
         }
+        Command::Blind if compare.blind.is_none() => compare.blind_refusal(),
+        Command::VoteFirst | Command::VoteSecond | Command::VoteNeither => {
+            unless(compare.is_blind(), "No clips are compared blindly.")
+        }
+        _ if compare.is_blind() && tells(command) => {
+            Some("It would tell which clip is which; ask for the result first.".into())
+        }
+        Command::Compare | Command::AddClip | Command::CompareDetails | Command::CompareMetrics => {
+            None
+        }
         Command::WorstFrame => compare.measure_refusal(),
         Command::ShowDifference => compare.refusal_of(Mode::Difference),
         _ => unless(!compare.clips().is_empty(), "No clip is compared."),
     }
+}
+
+/// Whether a command would tell in a blind comparison which clip is which.
+fn tells(command: Command) -> bool {
+    matches!(
+        command,
+        Command::CompareDetails
+            | Command::CompareMetrics
+            | Command::Magnifier
+            | Command::ShowDifference
+            | Command::NextMode
+            | Command::SwapSides
+            | Command::NextCandidate
+            | Command::HideFirst
+            | Command::HideSecond
+            | Command::WorstFrame
+    )
 }

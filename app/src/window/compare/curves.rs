@@ -18,7 +18,7 @@ const SCALE: f32 = 58.0;
 /// Draws it over the whole width; a click or a drag goes to a frame.
 pub(super) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let compare = &store.compare;
-    let has_curves = compare.looking.measures && compare.clips().len() > 1;
+    let has_curves = compare.shows_curves();
     let height = HEIGHTS[usize::from(!has_curves)];
     let size = Vec2::new(ui.available_width(), height);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
@@ -90,7 +90,7 @@ pub(super) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
 /// A frame and what is measured of it.
 fn words(compare: &Compare, frame: usize, metric: Metric) -> String {
     let mut words = format!("{} of {}", frame + 1, compare.frames().max(1));
-    let Some(a) = compare.reference() else { return words };
+    let Some(a) = compare.reference().filter(|_| !compare.is_blind()) else { return words };
     for clip in &compare.clips()[1..] {
         let score = compare.curve([a.id, clip.id]).get(frame).copied().flatten();
         if let Some(value) = score.and_then(|score| score.of(metric)) {

@@ -120,7 +120,7 @@ impl Compare {
     /// The clips of which a picture is seen now.
     fn seen(&self) -> Vec<ClipId> {
         let readable = |clip: &&Clip| !clip.is_unreadable();
-        if self.looking.mode == Mode::Side {
+        if self.looking.mode == Mode::Side && !self.is_blind() {
             return self.clips.iter().filter(readable).map(|clip| clip.id).collect();
         }
         self.pair().map(|pair| pair.map(|clip| clip.id).to_vec()).unwrap_or_default()
@@ -213,7 +213,26 @@ impl Compare {
         Some([pixel.r(), pixel.g(), pixel.b()])
     }
 
+    /// The frame of a clip that the graphics device has.
+    #[cfg(test)]
+    pub(crate) fn shown_frame(&self, id: ClipId) -> Option<usize> {
+        self.textures.of(id).map(|(_, frame)| frame)
+    }
+
+    /// Whether every clip that can be is measured against A.
+    #[cfg(test)]
+    pub(crate) fn is_measured(&self) -> bool {
+        let frames = self.frames();
+        let [a, rest @ ..] = self.clips.as_slice() else { return false };
+        frames > 0
+            && rest
+                .iter()
+                .filter(|b| alignment::pixel_refusal(a, b).is_none())
+                .all(|b| self.curves.is_whole([a.id, b.id], frames))
+    }
+
     /// Whether what is wanted is what is seen.
+    #[cfg(test)]
     pub(crate) fn is_settled(&self) -> bool {
         self.shown == Some(self.transport.frame(self.frames()))
     }

@@ -21,10 +21,8 @@ pub(crate) fn stretch(
     }
     let part = (fits / PARTS).max(1);
     // A quarter lies behind the playhead's own quarter, the rest ahead, as far as there are frames.
-    let (behind, ahead) = if is_forward { (1, PARTS - 1) } else { (PARTS - 2, 2) };
-    let at = playhead / part;
-    let end = ((at + ahead) * part).min(frames);
-    let start = (at.saturating_sub(behind) * part).max(end.saturating_sub(fits));
+    let behind = if is_forward { 1 } else { PARTS - 2 };
+    let start = ((playhead / part).saturating_sub(behind) * part).min(frames - fits);
     start..(start + fits).min(frames)
 }
 

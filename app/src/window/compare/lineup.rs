@@ -25,6 +25,7 @@ impl Compare {
     /// Takes a clip away.
     pub(crate) fn remove(&mut self, id: ClipId) {
         self.clips.retain(|clip| clip.id != id);
+        self.blind = None;
         self.candidate = self.candidate.clamp(1, self.clips.len().max(2) - 1);
         self.shelves.remove(&id);
         self.curves.forget(id);
@@ -36,6 +37,7 @@ impl Compare {
     }
 
     /// Compares these and nothing else, from the frame at which they differ most.
+    #[cfg(test)]
     pub(crate) fn open_pair(&mut self, pair: [Source; 2]) {
         let old: Vec<_> = self.clips.iter().map(|clip| clip.id).collect();
         for id in old {
@@ -114,7 +116,6 @@ impl Compare {
                 self.goes_to_worst = false;
                 self.transport.seek(frame as isize, frames);
             }
-            Wish::Worst => self.go_to_worst(),
             Wish::Nearer(factor, at) => self.looking.camera.nearer(factor, at),
             Wish::Pan(by) => self.looking.camera.pan(by),
             Wish::Point(at) => self.looking.pointer = at,

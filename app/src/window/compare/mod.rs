@@ -11,8 +11,11 @@
 
 mod alignment;
 pub(crate) mod apply;
+#[cfg(test)]
+mod bench;
 
 mod blend;
+mod blind;
 mod camera;
 mod clip;
 mod curves;
@@ -106,8 +109,6 @@ pub(crate) enum Wish {
     Metric(Metric),
     /// Go to a frame.
     Seek(usize),
-    /// Go to the frame at which B differs most.
-    Worst,
     /// Come nearer by a factor, at this share of the picture.
     Nearer(f32, Pos2),
     /// Move by shares of the picture.
@@ -187,6 +188,8 @@ pub(crate) struct Compare {
     textures: Textures,
     /// The frame that is seen.
     shown: Option<usize>,
+    /// A blind comparison, while there is one.
+    blind: Option<blind::Blind>,
     /// Whether the keyboard is to be given to the stage.
     pub(crate) wants_focus: bool,
     /// Whether to go to the worst frame as soon as all are measured.
@@ -242,6 +245,11 @@ impl Compare {
     /// Frames shown in a second at normal speed.
     pub(crate) fn fps(&self) -> f64 {
         self.clips.iter().find_map(|clip| clip.fps).unwrap_or(USUAL_FPS)
+    }
+
+    /// Whether curves are drawn.
+    fn shows_curves(&self) -> bool {
+        self.looking.measures && self.clips.len() > 1 && !self.is_blind()
     }
 
     /// Why the chosen mode shows nothing, if it does not.

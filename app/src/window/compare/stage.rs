@@ -84,17 +84,16 @@ fn spoken(compare: &Compare) -> String {
     if let Some(why) = compare.refusal() {
         what = format!("{what}: {why}");
     }
+    let at = format!("frame {} of {}", compare.frame() + 1, compare.frames().max(1));
+    if compare.is_blind() {
+        return format!("Compared clips, {what}, {at}, without names");
+    }
     let names: Vec<String> = compare
         .clips()
         .iter()
         .map(|clip| format!("{} is {}", compare.letter(clip.id), clip.source.name))
         .collect();
-    format!(
-        "Compared clips, {what}, frame {} of {}, {}",
-        compare.frame() + 1,
-        compare.frames().max(1),
-        names.join(", ")
-    )
+    format!("Compared clips, {what}, {at}, {}", names.join(", "))
 }
 
 /// A part of the stage that shows one picture, or two of one place.
@@ -113,13 +112,16 @@ fn views(compare: &Compare, area: Rect) -> Vec<View<'_>> {
         let [width, height] = clip.size().unwrap_or([16, 9]);
         camera.place(area, width as f32 / height.max(1) as f32)
     };
-    let pair = compare.pair().filter(|_| looking.mode != Mode::Side);
+    let pair = compare.seen_pair().filter(|_| looking.mode != Mode::Side);
     let Some([a, b]) = pair else {
         let candidate = compare.candidate().map(|clip| clip.id);
         let clips = compare.clips().iter().enumerate().filter(|(place, clip)| {
             !(*place == 0 && is_hidden(0) || candidate == Some(clip.id) && is_hidden(1))
         });
-        let clips: Vec<&Clip> = clips.map(|(_, clip)| clip).collect();
+        let mut clips: Vec<&Clip> = clips.map(|(_, clip)| clip).collect();
+        if compare.is_blind() {
+            clips = compare.seen_pair().map(Vec::from).unwrap_or_default();
+        }
         let aspect = clips.first().and_then(|clip| clip.size()).unwrap_or([16, 9]);
         let tiles = tiles(area, clips.len(), aspect[0] as f32 / aspect[1].max(1) as f32);
         return clips
@@ -236,7 +238,12 @@ fn badge(ui: &Ui, store: &Store, clip: &Clip, area: Rect, is_right: bool) {
     let letter = compare.letter(clip.id);
     let color = store.theme.series(compare.place(clip.id));
     let painter = ui.painter().with_clip_rect(area);
-    let words = crate::text::shorten(&clip.source.name, 40);
+    let (mut letter, mut words) = (letter, crate::text::shorten(&clip.source.name, 40));
+    let mut color = color;
+    if compare.is_blind() {
+        let is_first = compare.seen_pair().is_some_and(|[first, _]| first.id == clip.id);
+        (letter, words, color) = (if is_first { '1' } else { '2' }, String::new(), Color32::WHITE);
+    }
     let name = painter.layout_no_wrap(words, FontId::proportional(12.0), Color32::WHITE);
     let sign = painter.layout_no_wrap(letter.into(), FontId::proportional(13.0), color);
     let size = Vec2::new(name.size().x + sign.size().x + 18.0, 22.0);
@@ -266,7 +273,9 @@ fn say(ui: &Ui, store: &Store, area: Rect, words: &str) {
 /// The line of the wipe, with a handle.
 fn line(ui: &Ui, store: &Store, area: Rect) {
     let looking = &store.compare.looking;
-    let Some([a, _]) = store.compare.pair().filter(|_| looking.hidden.is_none()) else { return };
+    let Some([a, _]) = store.compare.seen_pair().filter(|_| looking.hidden.is_none()) else {
+        return;
+    };
     let [width, height] = a.size().unwrap_or([16, 9]);
     let place = looking.camera.place(area, width as f32 / height.max(1) as f32);
     let seen = place.intersect(area);

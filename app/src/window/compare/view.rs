@@ -4,7 +4,7 @@ use eframe::egui::{Align, Button, Frame, Label, Layout, Margin, Panel, RichText,
 
 use super::clip::{Clip, Source};
 use super::scores::Metric;
-use super::{Compare, MOST_CLIPS, Mode, Wish, curves, details, stage};
+use super::{Compare, MOST_CLIPS, Mode, Wish, blind, curves, details, stage};
 use crate::text::shorten;
 use crate::window::action::Action;
 use crate::window::commands::Command;
@@ -20,8 +20,13 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let plain = Frame::new().inner_margin(Margin { bottom: 6, ..Margin::ZERO });
     let bar =
         |id: &'static str| Panel::top(id).frame(plain).resizable(false).show_separator_line(false);
-    bar("compare clips").show(ui, |ui| clips(ui, store, actions));
-    bar("compare modes").show(ui, |ui| modes(ui, store, actions));
+    if let Some(blind) = &compare.blind {
+        bar("compare blind").show(ui, |ui| blind::show(ui, store, blind, actions));
+    }
+    if !compare.is_blind() {
+        bar("compare clips").show(ui, |ui| clips(ui, store, actions));
+        bar("compare modes").show(ui, |ui| modes(ui, store, actions));
+    }
     let foot = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
     let below =
         Panel::bottom("compare scrubber").frame(foot).resizable(false).show_separator_line(false);
@@ -29,7 +34,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         curves::show(ui, store, actions);
         transport(ui, store, actions);
     });
-    if compare.looking.has_details {
+    if compare.looking.has_details && !compare.is_blind() {
         let side = Frame::new().inner_margin(Margin { left: 8, ..Margin::ZERO });
         let panel = Panel::right("compare details").frame(side).resizable(true).default_size(280.0);
         panel.size_range(180.0..=520.0).show(ui, |ui| details::show(ui, store, actions));
@@ -107,6 +112,7 @@ fn clips(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
                 "Metrics",
                 actions,
             );
+            parts::command_button(ui, store, Command::Blind, "Blind…", actions);
             toggle(ui, store, Command::Magnifier, compare.looking.magnifies, "Magnifier", actions);
         });
     });
@@ -274,7 +280,7 @@ fn transport(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         if repeat.on_hover_text("Repeat").clicked() {
             actions.push(Action::Run(Command::Loop));
         }
-        if compare.looking.measures && compare.clips().len() > 1 {
+        if compare.shows_curves() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 measured(ui, store, compare, actions)
             });

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::ViewportId;
 
-use super::{Desk, PATIENCE, history, lens, open};
+use super::{Desk, PATIENCE, compare, history, lens, open};
 use crate::window::player::Source;
 use crate::window::workers::Errand;
 
@@ -38,13 +38,21 @@ fn settle(desk: &mut Desk) {
     }
 }
 
+/// Pictures that were handed over so far.
+fn uploads(desk: &Desk) -> u64 {
+    let store = &desk.window().store;
+    store.player.uploads() + store.lens.uploads() + store.compare.uploads()
+}
+
 #[test]
 fn nothing_repaints_for_ten_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let clip = open::made(&folder);
+    let clips = compare::made(&folder, &[("a", [64, 48], 12, 0), ("b", [64, 48], 12, 9)]);
     let mut scenes = vec![
         ("Studio with a clip that is held", studio(&clip)),
         ("the Lens of a recording", lens::desk()),
+        ("Compare of two clips that are held", compare::desk(&clips)),
         ("History", history::desk(&["a red ball", "a blue cube"])),
     ];
     for (_, desk) in &mut scenes {
@@ -56,14 +64,13 @@ fn nothing_repaints_for_ten_seconds() {
     std::thread::sleep(REST);
     for (name, desk) in &mut scenes {
         assert!(!desk.is_woken(), "{name}: a thread asked for a frame");
-        let uploads = desk.window().store.player.uploads() + desk.window().store.lens.uploads();
+        let before = uploads(desk);
         for _ in 0..40 {
             desk.harness.step(); // a quarter of a second of the window's own clock
             let wanted = delay(desk);
             assert!(wanted > REST, "{name}: a frame asks for another after {wanted:?}");
         }
-        let after = desk.window().store.player.uploads() + desk.window().store.lens.uploads();
-        assert_eq!(after, uploads, "{name}: pictures were handed over again");
+        assert_eq!(uploads(desk), before, "{name}: pictures were handed over again");
     }
 }
 
