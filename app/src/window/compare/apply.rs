@@ -172,13 +172,11 @@ pub(crate) fn run(window: &mut Window, command: Command) {
         Command::MoreGain => compare.change_gain(1),
         Command::HideFirst => compare.toggle_side(0),
         Command::HideSecond => compare.toggle_side(1),
-        Command::WipeBack | Command::WipeForward => {
-            if looking.mode == Mode::Wipe {
-                let by = back(command == Command::WipeBack) * STEP;
-                looking.wipe = (looking.wipe + by).clamp(0.0, 1.0);
-            }
+        Command::WipeBack | Command::WipeForward if looking.mode == Mode::Wipe => {
+            let by = back(command == Command::WipeBack) * STEP;
+            looking.wipe.at = (looking.wipe.at + by).clamp(0.0, 1.0);
         }
-        Command::WipeAxis => looking.is_flat = !looking.is_flat,
+        Command::WipeAxis => looking.wipe.is_flat = !looking.wipe.is_flat,
         Command::Magnifier => {
             looking.magnifies = !looking.magnifies;
             looking.pointer =

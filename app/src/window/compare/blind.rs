@@ -246,8 +246,8 @@ mod tests {
     fn a_result_says_whether_it_can_be_chance() {
         let tally = |first, second| Tally { first, second, neither: 1 };
         assert!(
-            words(["x", "y"], "In all", tally(5, 3))
-                .contains("63 % of the choices, 95 % interval 31–86 %. That can be chance.")
+            words(["x", "y"], "In all", tally(6, 3))
+                .contains("67 % of the choices, 95 % interval 35–88 %. That can be chance.")
         );
         assert!(words(["x", "y"], "In all", tally(1, 14)).contains("B is seen as better"));
         assert_eq!(

@@ -1,5 +1,7 @@
 //! Under the pictures: the scrubber, and one curve a clip of how near it is to A in every frame.
 
+use std::fmt::Write as _;
+
 use eframe::egui::{
     Align2, Color32, FontId, Key, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2,
     WidgetInfo,
@@ -95,7 +97,8 @@ fn words(compare: &Compare, frame: usize, metric: Metric) -> String {
         let score = compare.curve([a.id, clip.id]).get(frame).copied().flatten();
         if let Some(value) = score.and_then(|score| score.of(metric)) {
             let letter = compare.letter(clip.id);
-            words.push_str(&format!("\n{letter}: {} {}", metric.name(), metric.words(value)));
+            let value = metric.words(value);
+            let _ = write!(words, "\n{letter}: {} {value}", metric.name()); // writing to a String cannot fail
         }
     }
     words

@@ -91,7 +91,8 @@ fn lines(receipts: &[&Receipt]) -> Vec<(String, Vec<String>)> {
     };
     let seconds = |of: f64| format!("{of:.1} s");
     let attention = |receipt: &Receipt| {
-        receipt.attention.iter().map(|u| u.attend_seconds + u.estimate_seconds).sum::<f64>()
+        let of = receipt.attention.iter().map(|used| used.attend_seconds + used.estimate_seconds);
+        if receipt.attention.is_empty() { "–".into() } else { seconds(of.sum()) }
     };
     let share = |receipt: &Receipt, mode: &str| {
         let all: u64 = receipt.attention.iter().map(|u| u.calls).sum();
@@ -100,7 +101,7 @@ fn lines(receipts: &[&Receipt]) -> Vec<(String, Vec<String>)> {
     };
     vec![
         row("Time", &|receipt| seconds(receipt.seconds())),
-        row("Attention", &|receipt| seconds(attention(receipt))),
+        row("Attention", &attention),
         row("Density", &|receipt| density(receipt)),
         row("Dense calls", &|receipt| share(receipt, "dense")),
         row("Fresh maps", &|receipt| share(receipt, "fresh")),

@@ -58,7 +58,7 @@ impl Compare {
                 let [width, height] = opened.size;
                 clip.opened = Some(*opened);
                 if width.max(height) > most_side {
-                    return Err(clip.fail(0, format!(
+                    return Err(clip.fail(0, &format!(
                         "its pictures of {width}×{height} are larger than the {most_side} a side that this graphics device shows"
                     )));
                 }
@@ -73,7 +73,7 @@ impl Compare {
                 }
             }
             reel::Told::Ended(_, frames) => clip.ended_at = Some(frames),
-            reel::Told::Failed(_, frames, error) => return Err(clip.fail(frames, error)),
+            reel::Told::Failed(_, frames, error) => return Err(clip.fail(frames, &error)),
         }
         Ok(())
     }
@@ -240,8 +240,8 @@ impl Compare {
 
 impl Clip {
     /// Ends the clip at a frame for a reason; answers with the reason for people.
-    fn fail(&mut self, frames: usize, reason: String) -> String {
-        (self.ended_at, self.error) = (Some(frames), Some(reason.clone()));
+    fn fail(&mut self, frames: usize, reason: &str) -> String {
+        (self.ended_at, self.error) = (Some(frames), Some(reason.to_owned()));
         format!("{}: {reason}", self.source.name)
     }
 }

@@ -109,7 +109,7 @@ impl Compare {
             Wish::Reference(id) => self.make_reference(id),
             Wish::Candidate(id) => self.make_candidate(id),
             Wish::Mode(mode) => (self.looking.mode, self.wants_focus) = (mode, true),
-            Wish::Wipe(at) => self.looking.wipe = at.clamp(0.0, 1.0),
+            Wish::Wipe(at) => self.looking.wipe.at = at.clamp(0.0, 1.0),
             Wish::Opacity(opacity) => self.looking.opacity = opacity.clamp(0.0, 1.0),
             Wish::Metric(metric) => self.looking.metric = metric,
             Wish::Seek(frame) => {

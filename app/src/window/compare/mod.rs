@@ -119,15 +119,22 @@ pub(crate) enum Wish {
     Take(ClipId),
 }
 
+/// The line of a wipe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Wipe {
+    /// Where it is, as a share of the picture.
+    pub(crate) at: f32,
+    /// Whether it lies flat, A above it.
+    pub(crate) is_flat: bool,
+}
+
 /// How a person looks.
 #[derive(Debug, Clone)]
 pub(crate) struct Looking {
     /// How clips are seen.
     pub(crate) mode: Mode,
-    /// Where the line of the wipe is, as a share of the picture.
-    pub(crate) wipe: f32,
-    /// Whether the line lies flat.
-    pub(crate) is_flat: bool,
+    /// The line between A and B.
+    pub(crate) wipe: Wipe,
     /// How much of B is seen over A.
     pub(crate) opacity: f32,
     /// What a difference is multiplied with.
@@ -152,8 +159,7 @@ impl Default for Looking {
     fn default() -> Self {
         Self {
             mode: Mode::Side,
-            wipe: 0.5,
-            is_flat: false,
+            wipe: Wipe { at: 0.5, is_flat: false },
             opacity: 0.5,
             gain: 8,
             hidden: None,

@@ -33,7 +33,7 @@ pub(super) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let compare = &store.compare;
     let area = ui.available_rect_before_wrap();
     let response = ui.interact(area, id(), Sense::click_and_drag());
-    if compare.wants_focus || response.clicked() {
+    if compare.wants_focus || response.is_pointer_button_down_on() || response.clicked() {
         response.request_focus();
     }
     let painter = ui.painter().with_clip_rect(area);
@@ -76,7 +76,7 @@ pub(super) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
 fn spoken(compare: &Compare) -> String {
     let looking = &compare.looking;
     let mut what = match looking.mode {
-        Mode::Wipe => format!("Wipe at {:.0} %", looking.wipe * 100.0),
+        Mode::Wipe => format!("Wipe at {:.0} %", looking.wipe.at * 100.0),
         Mode::Overlay => format!("Overlay, {:.0} % of B", looking.opacity * 100.0),
         Mode::Difference => format!("Difference times {}", looking.gain),
         mode => mode.name().to_owned(),
@@ -143,7 +143,7 @@ fn views(compare: &Compare, area: Rect) -> Vec<View<'_>> {
         _ if is_hidden(0) => vec![(b, area, 1.0)],
         _ if is_hidden(1) => vec![(a, area, 1.0)],
         Mode::Wipe => {
-            let [first, second] = halves(place, area, looking.wipe, looking.is_flat);
+            let [first, second] = halves(place, area, looking.wipe.at, looking.wipe.is_flat);
             vec![(a, first, 1.0), (b, second, 1.0)]
         }
         Mode::Overlay => vec![(a, area, 1.0), (b, area, looking.opacity)],
@@ -238,15 +238,11 @@ fn badge(ui: &Ui, store: &Store, clip: &Clip, area: Rect, is_right: bool) {
     let letter = compare.letter(clip.id);
     let color = store.theme.series(compare.place(clip.id));
     let painter = ui.painter().with_clip_rect(area);
-    let (mut letter, mut words) = (letter, crate::text::shorten(&clip.source.name, 40));
-    let mut color = color;
-    if compare.is_blind() {
-        let is_first = compare.seen_pair().is_some_and(|[first, _]| first.id == clip.id);
-        (letter, words, color) = (if is_first { '1' } else { '2' }, String::new(), Color32::WHITE);
-    }
-    let name = painter.layout_no_wrap(words, FontId::proportional(12.0), Color32::WHITE);
-    let sign = painter.layout_no_wrap(letter.into(), FontId::proportional(13.0), color);
-    let size = Vec2::new(name.size().x + sign.size().x + 18.0, 22.0);
+    let white = Color32::WHITE;
+    let name = painter.layout_no_wrap(words, FontId::proportional(12.0), white);
+    let sign = painter.layout_no_wrap(letter.into(), FontId::proportional(13.0), on_plate(color));
+    let rest = if name.text().is_empty() { 0.0 } else { name.size().x + 12.0 };
+    let size = Vec2::new(22.0 + rest, 22.0);
     let corner = if is_right {
         area.right_top() + Vec2::new(-8.0 - size.x, 8.0)
     } else {
@@ -254,10 +250,17 @@ fn badge(ui: &Ui, store: &Store, clip: &Clip, area: Rect, is_right: bool) {
     };
     let back = Rect::from_min_size(corner, size);
     painter.rect_filled(back, 4.0, Color32::from_black_alpha(190));
-    let middle = |height: f32| back.center().y - height / 2.0;
-    let (sign_at, name_at) = (back.left() + 6.0, back.left() + 12.0 + sign.size().x);
-    painter.galley(Pos2::new(sign_at, middle(sign.size().y)), sign, color);
-    painter.galley(Pos2::new(name_at, middle(name.size().y)), name, Color32::WHITE);
+    let plate = Rect::from_min_size(corner, Vec2::splat(22.0));
+    painter.rect_filled(plate, 4.0, color);
+    let at = Align2::CENTER_CENTER.anchor_size(plate.center(), sign.size()).min;
+    painter.galley(at, sign, on_plate(color));
+    let at = Pos2::new(plate.right() + 6.0, back.center().y - name.size().y / 2.0);
+    painter.galley(at, name, white);
+}
+
+/// Black or white, whichever can be read on a colour.
+fn on_plate(color: Color32) -> Color32 {
+    if color.intensity() > 0.45 { Color32::BLACK } else { Color32::WHITE }
 }
 
 /// Words in the middle of a part of the stage.
@@ -279,8 +282,8 @@ fn line(ui: &Ui, store: &Store, area: Rect) {
     let [width, height] = a.size().unwrap_or([16, 9]);
     let place = looking.camera.place(area, width as f32 / height.max(1) as f32);
     let seen = place.intersect(area);
-    let [first, _] = halves(place, area, looking.wipe, looking.is_flat);
-    let (ends, middle) = if looking.is_flat {
+    let [first, _] = halves(place, area, looking.wipe.at, looking.wipe.is_flat);
+    let (ends, middle) = if looking.wipe.is_flat {
         let y = first.max.y;
         ([Pos2::new(seen.left(), y), Pos2::new(seen.right(), y)], Pos2::new(seen.center().x, y))
     } else {
@@ -326,8 +329,8 @@ fn pointer(
     let is_primary = response.dragged_by(PointerButton::Primary)
         || response.is_pointer_button_down_on() && ui.input(|input| input.pointer.primary_down());
     if moves_line && is_primary {
-        let to = if looking.is_flat { here.y } else { here.x }.clamp(0.0, 1.0);
-        if (to - looking.wipe).abs() > f32::EPSILON {
+        let to = if looking.wipe.is_flat { here.y } else { here.x }.clamp(0.0, 1.0);
+        if (to - looking.wipe.at).abs() > f32::EPSILON {
             want(Wish::Wipe(to));
         }
     } else if response.dragged() && response.drag_delta() != Vec2::ZERO {

@@ -1,5 +1,7 @@
 //! Compare as a pane: the clips on top, how they are seen, the pictures, the scrubber below and the settings beside.
 
+use std::fmt::Write as _;
+
 use eframe::egui::{Align, Button, Frame, Label, Layout, Margin, Panel, RichText, Slider, Ui};
 
 use super::clip::{Clip, Source};
@@ -151,6 +153,7 @@ fn chip(ui: &mut Ui, store: &Store, clip: &Clip, actions: &mut Vec<Action>) {
     let frame = Frame::group(ui.style()).inner_margin(Margin::symmetric(6, 2));
     let mut want = |wish| actions.push(Action::Compare(wish));
     frame.show(ui, |ui| {
+        ui.set_min_height(24.0);
         ui.label(RichText::new(letter).strong().color(color));
         let words = RichText::new(shorten(&clip.source.name, 28));
         let words = if clip.error.is_some() { words.color(error) } else { words };
@@ -158,10 +161,10 @@ fn chip(ui: &mut Ui, store: &Store, clip: &Clip, actions: &mut Vec<Action>) {
         parts::named(&name, &format!("{letter}, {} {role}", clip.source.name));
         let mut about = clip.source.path.display().to_string();
         if let Some([width, height]) = clip.size() {
-            about.push_str(&format!("\n{width}×{height}, {} frames", clip.frames()));
+            let _ = write!(about, "\n{width}×{height}, {} frames", clip.frames()); // writing to a String cannot fail
         }
         if let Some(error) = &clip.error {
-            about.push_str(&format!("\n{error}"));
+            let _ = write!(about, "\n{error}"); // as above
         }
         let name = name.on_hover_text(about);
         if name.clicked() {
@@ -208,8 +211,15 @@ fn modes(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         ui.separator();
         match looking.mode {
             Mode::Wipe => {
-                share(ui, "Wipe", looking.wipe, Wish::Wipe, actions);
-                toggle(ui, store, Command::WipeAxis, looking.is_flat, "Top and bottom", actions);
+                share(ui, "Wipe", looking.wipe.at, Wish::Wipe, actions);
+                toggle(
+                    ui,
+                    store,
+                    Command::WipeAxis,
+                    looking.wipe.is_flat,
+                    "Top and bottom",
+                    actions,
+                );
             }
             Mode::Overlay => share(ui, "B over A", looking.opacity, Wish::Opacity, actions),
             Mode::Difference => {
@@ -282,7 +292,7 @@ fn transport(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
         }
         if compare.shows_curves() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                measured(ui, store, compare, actions)
+                measured(ui, store, compare, actions);
             });
         }
     });

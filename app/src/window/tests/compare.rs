@@ -136,7 +136,7 @@ fn dropped_files_are_compared_and_their_settings_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let paths = made(&folder, &[("dense", [64, 48], 12, 0), ("fast", [64, 48], 12, 10)]);
     let mut desk = Desk::new();
-    click(&mut desk, "Compare");
+    desk.press(Modifiers::COMMAND, Key::M);
     assert!(desk.harness.query_by_label_contains("up to four clips").is_some());
     for path in &paths {
         desk.drop_file(path);
@@ -184,7 +184,9 @@ fn the_wipe_follows_the_mouse_and_the_keys() {
     }
     desk.harness.event(button(at(0.25), false));
     desk.harness.run_steps(2);
-    let wipe = |desk: &Desk| desk.window().store.compare.looking.wipe;
+    let wipe = |desk: &Desk| desk.window().store.compare.looking.wipe.at;
+    let now = desk.harness.get_by_label_contains("Compared clips").rect();
+    assert_eq!(now, stage, "the pictures stay where they are while one drags");
     assert!((wipe(&desk) - 0.25).abs() < 0.01, "{}", wipe(&desk));
     for _ in 0..5 {
         desk.press(Modifiers::NONE, Key::ArrowRight);
@@ -193,7 +195,7 @@ fn the_wipe_follows_the_mouse_and_the_keys() {
     desk.press(Modifiers::NONE, Key::ArrowLeft);
     assert!((wipe(&desk) - 0.33).abs() < 0.01);
     desk.press(Modifiers::NONE, Key::Y);
-    assert!(desk.window().store.compare.looking.is_flat);
+    assert!(desk.window().store.compare.looking.wipe.is_flat);
     assert!(spoken(&desk).contains("Wipe at 33 %"), "{}", spoken(&desk));
 }
 
@@ -256,6 +258,7 @@ fn the_keys_of_the_table_work_the_pictures() {
 #[test]
 fn keys_of_compare_are_for_others_where_it_cannot_be_seen() {
     let mut desk = Desk::new();
+    desk.press(Modifiers::NONE, Key::Escape); // out of the prompt
     desk.press(Modifiers::NONE, Key::L);
     assert!(!desk.window().store.player.repeats, "L repeats the clip in Studio");
     desk.press(Modifiers::NONE, Key::Num0);
