@@ -237,6 +237,13 @@ fn badge(ui: &Ui, store: &Store, clip: &Clip, area: Rect, is_right: bool) {
     let compare = &store.compare;
     let letter = compare.letter(clip.id);
     let color = store.theme.series(compare.place(clip.id));
+    let mut words = crate::text::shorten(&clip.source.name, 40);
+    let (mut letter, mut color) = (letter, color);
+    if compare.is_blind() {
+        let is_first = compare.seen_pair().is_some_and(|[first, _]| first.id == clip.id);
+        (letter, color) = (if is_first { '1' } else { '2' }, Color32::WHITE);
+        words.clear();
+    }
     let painter = ui.painter().with_clip_rect(area);
     let white = Color32::WHITE;
     let name = painter.layout_no_wrap(words, FontId::proportional(12.0), white);

@@ -126,7 +126,7 @@ mod tests {
     /// Lets so many seconds pass in steps of a sixtieth.
     fn pass(transport: &mut Transport, seconds: f64, is_ready: impl Fn(usize) -> bool) {
         let ctx = Context::default();
-        for tick in 0..(seconds * 60.0) as usize + 1 {
+        for tick in 0..=(seconds * 60.0) as usize {
             let time = Some(tick as f64 / 60.0);
             let mut output = ctx.run_ui(RawInput { time, ..RawInput::default() }, |ui| {
                 transport.tick(ui.ctx(), 10, 10.0, &is_ready);
