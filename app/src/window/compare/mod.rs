@@ -65,16 +65,19 @@ pub(crate) enum Mode {
     Blink,
     /// Their amplified difference.
     Difference,
+    /// Where they are unlike.
+    Ssim,
 }
 
 impl Mode {
     /// All, as they are called.
-    pub(crate) const ALL: [(Self, &'static str); 5] = [
+    pub(crate) const ALL: [(Self, &'static str); 6] = [
         (Self::Side, "Side by side"),
         (Self::Wipe, "Wipe"),
         (Self::Overlay, "Overlay"),
         (Self::Blink, "Blink"),
         (Self::Difference, "Difference"),
+        (Self::Ssim, "SSIM map"),
     ];
 
     /// Its name.
@@ -84,7 +87,7 @@ impl Mode {
 
     /// Whether pixels are paired for it.
     fn pairs_pixels(self) -> bool {
-        self == Self::Difference
+        matches!(self, Self::Difference | Self::Ssim)
     }
 }
 
@@ -287,6 +290,7 @@ impl Compare {
     fn kind(&self) -> Option<Kind> {
         match self.looking.mode {
             Mode::Difference => Some(Kind::Difference { gain: self.looking.gain }),
+            Mode::Ssim => Some(Kind::Ssim),
             _ => None,
         }
     }

@@ -232,6 +232,9 @@ fn modes(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
                     actions.push(Action::Run(Command::MoreGain));
                 }
             }
+            Mode::Ssim => {
+                ui.weak("Bright where B is unlike A");
+            }
             Mode::Side | Mode::Blink => {}
         }
         if compare.clips().len() > 1 {
