@@ -221,6 +221,7 @@ impl Plan {
             steps: settled.steps,
             dtype: settled.dtype,
             vae_dtype: settled.vae_dtype,
+            is_gpu: settled.device != "cpu",
         };
         let inspection = folder.inspect();
         let model = PlannedModel {

@@ -164,7 +164,7 @@ pub struct AttentionCall {
     /// Share of the softmax in blocks seen finer than the floor, where it is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retained_mass: Vec<f64>,
-    /// Time spent on choosing what to attend to. On a GPU, until the kernels were launched, as below.
+    /// Time spent on choosing what to attend to. On a GPU by events on its stream, as below.
     pub estimate_ms: f64,
     /// Time in the attention itself.
     pub attention_ms: f64,

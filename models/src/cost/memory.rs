@@ -50,13 +50,13 @@ pub fn step_bytes(config: &TransformerConfig, steps: usize) -> u64 {
 ///
 /// It stands in the self-attention (the residual stream in F32, its norm, q, k, v and one projection not yet split into
 /// heads), in the feed-forward (the pieces of its result, put together, and one piece's inside) or where a residual is
-/// added (old, new and what is added).
-pub fn denoise_bytes(config: &TransformerConfig, grid: Grid, dtype: DType) -> u64 {
+/// added (old, new and what is added). A GPU takes more rows of the feed-forward at once.
+pub fn denoise_bytes(config: &TransformerConfig, grid: Grid, dtype: DType, is_gpu: bool) -> u64 {
     let (tokens, width, bytes) = (grid.tokens(), config.width(), dtype.size_in_bytes());
     let stream = (tokens * width) as u64;
     let (residual, computed) = (4 * stream, bytes as u64 * stream);
     let attention = residual + 5 * computed;
-    let rows = ffn_rows(tokens, config.ffn_dim, dtype);
+    let rows = ffn_rows(tokens, config.ffn_dim, dtype, is_gpu);
     let inside = (rows * (config.ffn_dim + 2 * width) * bytes) as u64;
     let feed_forward = residual + 2 * computed + inside;
     let adding = 2 * residual + computed;
@@ -136,9 +136,12 @@ mod tests {
     #[test]
     fn activations_of_the_small_model() {
         // Hidden states are 101 MB in BF16: 2 + 5 of them, the rotary tables, eight latents of 8.4 MB.
-        near(denoise_bytes(&small(), GRID, DType::BF16), 7.0 * 100.6e6 + 16.8e6 + 67.1e6);
+        near(denoise_bytes(&small(), GRID, DType::BF16, false), 7.0 * 100.6e6 + 16.8e6 + 67.1e6);
         let long = Grid { frames: 21, rows: 45, cols: 80 };
-        assert!(denoise_bytes(&small(), long, DType::BF16) < 2 << 30);
+        assert!(denoise_bytes(&small(), long, DType::BF16, false) < 2 << 30);
+        // On a GPU the whole of the feed-forward's inside: 587 MB.
+        let gpu = denoise_bytes(&small(), GRID, DType::BF16, true);
+        near(gpu, 6.0 * 100.6e6 + 587e6 + 16.8e6 + 67.1e6);
     }
 
     #[test]

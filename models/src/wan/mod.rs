@@ -4,6 +4,7 @@ pub mod config;
 pub mod transformer;
 pub mod vae;
 
+mod random;
 mod source;
 #[cfg(test)]
 mod testing;

@@ -49,6 +49,8 @@ pub struct Clip {
     pub dtype: DType,
     /// Number format of the VAE.
     pub vae_dtype: DType,
+    /// Whether it runs on a GPU.
+    pub is_gpu: bool,
 }
 
 impl Clip {
@@ -100,7 +102,7 @@ pub fn bytes(folder: &ModelFolder, clip: &Clip) -> Bytes {
         encode_text: peak_bytes(folder.text_config(), clip.dtype, longest, clip.prompts().count()),
         denoise: contexts
             + cost::step_bytes(transformer, clip.steps)
-            + cost::denoise_bytes(transformer, clip.grid, clip.dtype),
+            + cost::denoise_bytes(transformer, clip.grid, clip.dtype, clip.is_gpu),
         decode: cost::decode_bytes(vae, frames, [height, width], clip.vae_dtype),
     }
 }

@@ -6,8 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tessera_kernels::attention::attention_with_lse;
+use tessera_kernels::gpu::Moment;
 use tessera_kernels::order::Order;
 use tessera_kernels::pyramid;
 use tessera_models::attention::{SelfAttention, Sequence, Site};
@@ -39,10 +40,50 @@ pub struct SparseAttention {
 struct Watch {
     tally: Tally,
     observer: Option<Box<dyn Observer>>,
+    /// Calls of the tally whose times on a GPU are not read yet.
+    untimed: Vec<(usize, Marks)>,
+}
+
+/// Moments of a call on a GPU's stream: before and after its attention; or before the tokens are moved, then before and after
+/// its map is chosen, and after its attention. None on the CPU, where the clock says enough.
+struct Marks {
+    device: Device,
+    moments: Vec<Moment>,
+}
+
+impl Marks {
+    fn new(operand: &Tensor) -> Result<Self> {
+        let mut marks = Self { device: operand.device().clone(), moments: Vec::new() };
+        marks.add()?;
+        Ok(marks)
+    }
+
+    fn add(&mut self) -> Result<()> {
+        if self.device.is_cuda() {
+            self.moments.push(Moment::on(&self.device)?);
+        }
+        Ok(())
+    }
+
+    /// Time of the estimate, where the moments hold one, and of the attention; waits for the last of them.
+    fn times(&self) -> Option<(Option<Duration>, Duration)> {
+        let time = |from: &Moment, to: &Moment| from.until(to).ok();
+        match self.moments.as_slice() {
+            [from, to] => Some((None, time(from, to)?)),
+            [moving, estimating, attending, end] => {
+                let attention = time(moving, estimating)? + time(attending, end)?;
+                Some((Some(time(estimating, attending)?), attention))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Watch {
-    fn tell(&mut self, report: &CallReport<'_>) {
+    fn tell(&mut self, report: &CallReport<'_>, marks: Marks) {
+        if !marks.moments.is_empty() {
+            self.untimed.push((self.tally.calls().len(), marks));
+        }
         self.tally.call(report);
         if let Some(observer) = &mut self.observer {
             observer.attended(report);
@@ -67,7 +108,7 @@ impl SparseAttention {
             step: Step { index: 0, of: schedule.steps(), sigma: 1.0 },
             schedule,
             maps,
-            watch: Watch { tally: Tally::default(), observer: None },
+            watch: Watch { tally: Tally::default(), observer: None, untimed: Vec::new() },
             is_carried: false,
             own_order: Order::identity(0),
         }
@@ -80,8 +121,13 @@ impl SparseAttention {
         self
     }
 
-    /// What was done so far; waits for what a GPU has yet to count.
+    /// What was done so far; waits for what a GPU has yet to count, so that times and densities are its own.
     pub fn tally(&mut self) -> &mut Tally {
+        for (call, marks) in self.watch.untimed.drain(..) {
+            if let Some((estimate, attention)) = marks.times() {
+                self.watch.tally.timed(call, estimate, attention);
+            }
+        }
         self.watch.tally.settle();
         &mut self.watch.tally
     }
@@ -98,13 +144,18 @@ impl SparseAttention {
             return self.densely(&Call { operands, scale, site, step }, None);
         };
         let began = Instant::now();
+        let mut marks = Marks::new(operands[0])?;
         let layout = maps.layout(site.layer)?;
         let [q, k, v] = layout.arranged(operands, self.is_carried)?;
         let moving = began.elapsed();
+        marks.add()?;
         let began = Instant::now();
         let call = Call { operands: [&q, &k, &v], scale, site, step };
         match maps.used(&call, &mut self.watch.tally) {
-            Ok(used) => self.sparsely(&call, &layout, &used, (began.elapsed(), moving)),
+            Ok(used) => {
+                marks.add()?;
+                self.sparsely(&call, &layout, &used, (began.elapsed(), moving, marks))
+            }
             Err(error) if is_of_the_method(&error) => {
                 let what = maps.refused(&error);
                 maps.fall_back(&call, what.clone(), &mut self.watch.tally)?;
@@ -121,7 +172,7 @@ impl SparseAttention {
         call: &Call<'_>,
         layout: &Layout,
         used: &Used,
-        (estimate, moving): (Duration, Duration),
+        (estimate, moving, mut marks): (Duration, Duration, Marks),
     ) -> Result<Tensor> {
         let began = Instant::now();
         let [q, k, v] = call.operands;
@@ -130,7 +181,8 @@ impl SparseAttention {
         let [keys, values] = used.sorted([k, v])?;
         let attended = pyramid::attention(q, &keys, &values, &used.map, &options)?;
         let out = layout.restored(&attended.out, self.is_carried)?;
-        self.watch.tell(&CallReport {
+        marks.add()?;
+        let report = CallReport {
             site: call.site,
             step: call.step,
             mode: used.mode,
@@ -152,7 +204,8 @@ impl SparseAttention {
             fallback: None,
             estimate,
             attention: moving + began.elapsed(),
-        });
+        };
+        self.watch.tell(&report, marks);
         Ok(out)
     }
 
@@ -161,8 +214,10 @@ impl SparseAttention {
     fn densely(&mut self, call: &Call<'_>, refusal: Option<(&str, Duration)>) -> Result<Tensor> {
         let began = Instant::now();
         let [q, k, v] = call.operands;
+        let mut marks = Marks::new(q)?;
         let (out, lse) = attention_with_lse(q, k, v, call.scale, None)?;
         let attention = began.elapsed();
+        marks.add()?;
         if let Some(maps) = self.maps.as_mut().filter(|maps| maps.wants_lse(call.site.layer)) {
             let layout = maps.layout(call.site.layer)?;
             let [ordered] = layout.arranged([&lse.unsqueeze(3)?], self.is_carried)?;
@@ -170,7 +225,7 @@ impl SparseAttention {
         }
         let shared = self.maps.as_ref().and_then(Maps::shared).filter(|_| self.is_carried);
         let order = shared.unwrap_or(&self.own_order);
-        self.watch.tell(&CallReport {
+        let report = CallReport {
             site: call.site,
             step: call.step,
             mode: Mode::Dense,
@@ -185,7 +240,8 @@ impl SparseAttention {
             fallback: refusal.map(|(what, _)| what),
             estimate: refusal.map_or(Duration::ZERO, |(_, time)| time),
             attention,
-        });
+        };
+        self.watch.tell(&report, marks);
         Ok(out)
     }
 }
@@ -198,6 +254,7 @@ impl SelfAttention for SparseAttention {
         self.own_order = Order::identity(sequence.tokens());
         self.is_carried = false;
         self.watch.tally = Tally::new(sequence);
+        self.watch.untimed.clear();
         if let Some(observer) = &mut self.watch.observer {
             observer.begin_clip(sequence);
         }

@@ -73,7 +73,8 @@ pub struct CallReport<'a> {
     pub sparse: Option<SparseReport<'a>>,
     /// Why the call did not run as the schedule wanted it.
     pub fallback: Option<&'a str>,
-    /// Time spent on choosing the map: scores, selection, probe, unpacking.
+    /// Time spent on choosing the map: scores, selection, probe, unpacking. On a GPU, until it was asked for, as below: a
+    /// report waits for nothing.
     pub estimate: Duration,
     /// Time spent on attention itself, permutations included.
     pub attention: Duration,

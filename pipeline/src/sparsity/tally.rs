@@ -75,6 +75,14 @@ impl Tally {
         }
     }
 
+    /// Times of a call, the estimate's where there was one, as the device that ran it knows them.
+    pub fn timed(&mut self, call: usize, estimate: Option<Duration>, attention: Duration) {
+        if let Some(call) = self.calls.get_mut(call) {
+            call.attention_ms = milliseconds(attention);
+            call.estimate_ms = estimate.map_or(call.estimate_ms, milliseconds);
+        }
+    }
+
     /// Notes that something did not run as asked: a sentence without its end, to which the place is added.
     pub fn fallback(&mut self, what: String, site: Site, step: Step) {
         let place = place(site, step);

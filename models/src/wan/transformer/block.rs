@@ -24,10 +24,13 @@ use crate::wan::config::TransformerConfig;
 /// Bytes of the feed-forward's inner activations at once: 32,760 tokens × 8,960 would be 587 MB in BF16. Smaller pieces
 /// read the weights more often, but each still does thousands of rows with them.
 pub(crate) const FFN_BYTES: usize = 64 << 20;
+/// On a GPU, which wants many rows at once and has the memory.
+pub(crate) const FFN_BYTES_GPU: usize = 1 << 30;
 
 /// Rows of the feed-forward done at once.
-pub(crate) fn ffn_rows(tokens: usize, inner: usize, compute: DType) -> usize {
-    (FFN_BYTES / (inner * compute.size_in_bytes())).clamp(1, tokens.max(1))
+pub(crate) fn ffn_rows(tokens: usize, inner: usize, compute: DType, is_gpu: bool) -> usize {
+    let bytes = if is_gpu { FFN_BYTES_GPU } else { FFN_BYTES };
+    (bytes / (inner * compute.size_in_bytes())).clamp(1, tokens.max(1))
 }
 
 /// The projections of one attention, and its norms of queries and keys.
@@ -124,7 +127,8 @@ impl Block {
         let x = gated_add(x, &y, Some(&gate_a))?;
         let y = self.cross_attention(&x, text, fixed.key_bias, (site, attention))?;
         let x = gated_add(x, &y, None)?;
-        let rows = ffn_rows(x.dim(1)?, self.ffn_in.out_features(), self.compute);
+        let rows =
+            ffn_rows(x.dim(1)?, self.ffn_in.out_features(), self.compute, x.device().is_cuda());
         let y = self.feed_forward(&x, (&scale_f, &shift_f), rows)?;
         Ok(gated_add(x, &y, Some(&gate_f))?)
     }
@@ -230,7 +234,8 @@ mod tests {
             let pieces = block.feed_forward(&x, (&scale, &shift), rows).unwrap();
             assert!(worst(&whole, &pieces) < 1e-6);
         }
-        assert_eq!(ffn_rows(32_760, 8960, DType::BF16), 3744);
-        assert_eq!(ffn_rows(2304, 1280, DType::BF16), 2304);
+        assert_eq!(ffn_rows(32_760, 8960, DType::BF16, false), 3744);
+        assert_eq!(ffn_rows(32_760, 8960, DType::BF16, true), 32_760);
+        assert_eq!(ffn_rows(2304, 1280, DType::BF16, false), 2304);
     }
 }

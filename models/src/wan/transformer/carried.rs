@@ -12,6 +12,7 @@ use crate::geometry::Grid;
 use crate::{Error, Result};
 
 /// An order and its inverse as index tensors `[S]` U32.
+#[derive(Debug, Clone)]
 pub(super) struct Carried {
     there: Tensor,
     back: Tensor,

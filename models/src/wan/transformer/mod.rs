@@ -8,8 +8,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
+use tessera_kernels::gpu::Pace;
 use tessera_kernels::linear::Linear;
 use tessera_kernels::norm::layer_norm_modulate;
+use tessera_kernels::order::Order;
 use tessera_kernels::rope::RopeTables;
 
 use self::block::{Block, Fixed};
@@ -39,6 +41,9 @@ pub use tensors::transformer_tensors;
 pub use text::TextContext;
 pub use time::StepModulation;
 
+/// Blocks that may wait on a GPU while more are asked for: its queue is never empty, and a cancel within two blocks.
+const BLOCKS_AHEAD: usize = 1;
+
 /// A transformer with its weights packed for one compute dtype on one device.
 #[derive(Debug)]
 pub struct WanTransformer {
@@ -52,8 +57,8 @@ pub struct WanTransformer {
     tables: Tensor,     // [L, 6, d] F32
     head_table: Tensor, // [2, d] F32
     head: Linear,
-    /// The rotary tables of the last grid: a clip asks for the same ones in every forward.
-    rope: Mutex<Option<(Grid, RopeTables)>>,
+    /// Where the tokens of the last grid and order stand: a clip asks for the same in every forward.
+    places: Mutex<Vec<(Grid, Option<Order>, Places)>>,
 }
 
 impl WanTransformer {
@@ -76,7 +81,11 @@ impl WanTransformer {
         )
     }
 
-    fn build(config: &TransformerConfig, source: &mut Source<'_>, device: &Device) -> Result<Self> {
+    pub(super) fn build(
+        config: &TransformerConfig,
+        source: &mut Source<'_>,
+        device: &Device,
+    ) -> Result<Self> {
         let patch_embedding = source.linear_in("patch_embedding", DType::F32)?;
         let time = TimeEmbedder::new(source, config)?;
         let text = TextProjection::new(source)?;
@@ -94,7 +103,7 @@ impl WanTransformer {
             tables: Tensor::cat(&tables, 0)?,
             head_table: source.tensor("scale_shift_table", DType::F32)?.squeeze(0)?,
             head: source.linear_in("proj_out", DType::F32)?,
-            rope: Mutex::new(None),
+            places: Mutex::new(Vec::new()),
             config: config.clone(),
             expert: 0,
             device: device.clone(),
@@ -166,14 +175,9 @@ impl WanTransformer {
     ) -> Result<Tensor> {
         let patch = self.config.patch_size;
         let grid = patch::grid(latents, self.config.in_channels, patch)?;
-        let order = attention.token_order()?;
-        let order =
-            order.as_ref().map(|order| Carried::new(order, grid, &self.device)).transpose()?;
-        let rope = match &order {
-            Some(order) => order.rows(self.rope(grid)?)?,
-            None => self.rope(grid)?,
-        };
+        let Places { order, rope } = self.places(grid, attention.token_order()?)?;
         let fixed = Fixed { rope: &rope, key_bias: text.key_bias.as_ref() };
+        let mut pace = Pace::new(BLOCKS_AHEAD);
         trace("temb", &step.temb);
         trace("six", &step.six);
         let tokens = patch::patchify(&latents.to_dtype(DType::F32)?, grid, patch)?;
@@ -193,6 +197,7 @@ impl WanTransformer {
             let six = step.blocks.get(layer)?;
             x = block.forward(x, &six, (&keys, &values), &fixed, (site, &mut *attention))?;
             trace(&format!("block.{layer}"), &x);
+            pace.mark(&self.device)?;
             tick(watch, layer + 1, self.blocks.len())?;
         }
         let (shift, scale) = (step.head.get(0)?, step.head.get(1)?);
@@ -206,23 +211,39 @@ impl WanTransformer {
         Ok(velocity)
     }
 
-    fn rope(&self, grid: Grid) -> Result<RopeTables> {
-        let mut cached = self.rope.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, tables)) = cached.as_ref()
-            && *of == grid
-        {
-            return Ok(tables.clone());
+    fn places(&self, grid: Grid, order: Option<Order>) -> Result<Places> {
+        let mut known = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., places)) = known.iter().find(|(of, by, _)| *of == grid && *by == order) {
+            return Ok(places.clone());
         }
         let (head, longest) = (self.config.attention_head_dim, self.config.rope_max_seq_len);
-        let tables = rope::tables(head, grid, longest, &self.device)?;
-        *cached = Some((grid, tables.clone()));
-        Ok(tables)
+        let rope = rope::tables(head, grid, longest, &self.device)?;
+        let places = match &order {
+            Some(order) => {
+                let order = Carried::new(order, grid, &self.device)?;
+                Places { rope: order.rows(rope)?, order: Some(order) }
+            }
+            None => Places { rope, order: None },
+        };
+        // Dense steps carry tokens in the model's own order, sparse ones in another: a clip has two at most.
+        if known.len() >= 2 {
+            known.clear();
+        }
+        known.push((grid, order, places.clone()));
+        Ok(places)
     }
 
     fn other_model(&self, text: &TextContext) -> Error {
         let expected = format!("a context of {} blocks, from this model", self.blocks.len());
         Error::argument("text context", expected, format!("one of {}", text.layers.len()))
     }
+}
+
+/// Tokens in the order that attention asked for, and the rotary tables in it.
+#[derive(Debug, Clone)]
+struct Places {
+    order: Option<Carried>,
+    rope: RopeTables,
 }
 
 /// `[1, ..]` for each of `batch` samples.

@@ -51,7 +51,7 @@ impl WanDecoder {
         )
     }
 
-    pub(super) fn build(
+    pub(in crate::wan) fn build(
         config: &VaeConfig,
         source: &mut Source<'_>,
         device: &Device,
