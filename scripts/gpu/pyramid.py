@@ -29,7 +29,6 @@ class Args(ctypes.Structure):
         ("keys", ctypes.c_int),
         ("rows", ctypes.c_int),
         ("columns", ctypes.c_int),
-        ("pooled", ctypes.c_int * LEVELS),
         ("scale", ctypes.c_float),
     ]
 
@@ -246,7 +245,6 @@ class Attention:
         self.keep = [k, v, levels]
         for level in range(1, LEVELS + 1):
             args.bias[level - 1] = self.pyramid.bias[level - 1].data_ptr()
-            args.pooled[level - 1] = -(-keys // (1 << (level - 1)))
         self.first = self.operands() if config.portable else self.maps(k, v, levels)
         if levels is not None:
             self.lists = Lists(module, levels, heads)

@@ -45,7 +45,6 @@ pub(super) struct Args {
     pub(super) keys: i32,
     pub(super) rows: i32,
     pub(super) columns: i32,
-    pub(super) pooled: [i32; LEVELS],
     pub(super) scale: f32,
 }
 

@@ -122,10 +122,6 @@ impl Call<'_> {
         let out = self.room::<T>(self.sizes.heads * queries * self.variant.width)?;
         let lse = self.room::<f32>(self.sizes.heads * queries)?;
         let counter = self.device.alloc_zeros::<u32>(1)?;
-        let mut pooled = [0; LEVELS];
-        for (level, pooled) in (FULL..).zip(&mut pooled) {
-            *pooled = self.sizes.pooled(level) as i32;
-        }
         let [items, counts, order, levels] = of_map;
         let args = Args {
             out: self.address(&out),
@@ -142,7 +138,6 @@ impl Call<'_> {
             keys: keys as i32,
             rows: self.sizes.blocks.rows() as i32,
             columns: self.sizes.blocks.columns() as i32,
-            pooled,
             scale: self.scale * std::f32::consts::LOG2_E,
         };
         let image = match self.variant.design {

@@ -43,7 +43,6 @@ struct Args {
   int keys;
   int rows;
   int columns;
-  int pooled[kLevels];        // keys of each level
   float scale;                // · log₂ e
 };
 
