@@ -1,10 +1,10 @@
 //! Times on the first GPU, at full size and with random weights: forwards of the transformer, decodings of the VAE.
 //!
 //! ```sh
-//! cargo run --release --features cuda --example gpu_forward -- 1.3b 14b vae:bf16 vae:f32
+//! cargo run --release --features cuda --example gpu_forward -- 1.3b 14b:psa vae:bf16 vae:f32
 //! ```
 //!
-//! A line a measurement: what, median milliseconds, most memory that tensors took. `scripts/bench-gpu forward` sets them beside
+//! A shape alone stands for all its methods. A line a measurement: what, median milliseconds, most memory that tensors took. `scripts/bench-gpu forward` sets them beside
 //! diffusers'. Forwards are dense, and by `psa`'s quotas and `sta`'s tiles at density .15, with a new map and with a kept one.
 
 use std::time::Duration;
@@ -30,12 +30,16 @@ const STEPS: usize = 8;
 fn main() -> Result<()> {
     let device = gpu::open(0)?;
     for what in std::env::args().skip(1) {
-        match what.as_str() {
-            "1.3b" => forwards(&what, &small(), [21, 60, 104], &device)?,
-            "14b" => forwards(&what, &TransformerConfig::default(), [21, 90, 160], &device)?,
-            "vae:bf16" => decode(DType::BF16, &device)?,
-            "vae:f32" => decode(DType::F32, &device)?,
-            other => {
+        let (shape, method) = what.split_once(':').unwrap_or((&what, ""));
+        match (shape, method) {
+            ("1.3b", _) => forwards((shape, method), &small(), [21, 60, 104], &device)?,
+            ("14b", _) => {
+                let config = TransformerConfig::default();
+                forwards((shape, method), &config, [21, 90, 160], &device)?;
+            }
+            ("vae", "bf16") => decode(DType::BF16, &device)?,
+            ("vae", "f32") => decode(DType::F32, &device)?,
+            (other, _) => {
                 return Err(Error::Thread(format!("1.3b, 14b, vae:bf16 or vae:f32, not {other}")));
             }
         }
@@ -54,7 +58,7 @@ fn small() -> TransformerConfig {
 
 /// Forwards at latents of `[frames, rows, columns]`.
 fn forwards(
-    name: &str,
+    (name, only): (&str, &str),
     config: &TransformerConfig,
     [frames, rows, columns]: [usize; 3],
     device: &Device,
@@ -68,7 +72,8 @@ fn forwards(
     let modulations = model.prepare_steps(&timesteps)?;
     let grid = Grid { frames, rows: rows / 2, cols: columns / 2 };
     let sequence: Sequence = model.sequence(grid);
-    for (method, density) in ATTENTIONS {
+    let wanted = |(method, _): &(&str, Option<f64>)| only.is_empty() || only == *method;
+    for (method, density) in ATTENTIONS.into_iter().filter(wanted) {
         let mut request = Request {
             attention: Some(method.into()),
             density,
