@@ -17,10 +17,13 @@ use tessera_models::geometry::Grid;
 use tessera_models::text::TextRows;
 use tessera_models::wan::{TransformerConfig, VaeConfig, WanDecoder, WanTransformer};
 use tessera_models::watch::Unwatched;
+use tessera_pipeline::Error;
 use tessera_pipeline::attention::{Subject, build};
 use tessera_pipeline::request::Request;
 use tessera_pipeline::sparsity::{Mode, options};
-use tessera_pipeline::{Error, Result};
+
+/// Whatever stops it.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Methods and densities of the forwards.
 const ATTENTIONS: [(&str, Option<f64>); 3] =
@@ -40,7 +43,7 @@ fn main() -> Result<()> {
             ("vae", "bf16") => decode(DType::BF16, &device)?,
             ("vae", "f32") => decode(DType::F32, &device)?,
             (other, _) => {
-                return Err(Error::Thread(format!("1.3b, 14b, vae:bf16 or vae:f32, not {other}")));
+                return Err(format!("1.3b, 14b, vae:bf16 or vae:f32, not {other}").into());
             }
         }
     }

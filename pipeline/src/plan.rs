@@ -354,7 +354,9 @@ fn fill(request: &Request, machine: &Machine, folder: &ModelFolder) -> Result<Re
     let dtype = machine.dtype(full.dtype.as_deref().unwrap_or("auto"), &device);
     full.dtype = Some(dtype_name(dtype).into());
     if matches!(full.vae_dtype.as_deref(), None | Some("auto")) {
-        full.vae_dtype = Some("f32".into()); // the VAE is a hundredth of the work and bf16 shows as banding
+        // On the CPU the VAE is a hundredth of the work and bf16 shows as banding. On a GPU its kernels are for bf16, and
+        // it takes .3 dB off a clip that is 50 dB from the CPU's.
+        full.vae_dtype = Some(if device == "cpu" { "f32" } else { "bf16" }.into());
     }
     full.device = Some(device);
     Ok(full)
