@@ -15,7 +15,7 @@ pub enum Via {
     Cublas,
     /// candle's plain operations, several passes over memory: the reference.
     Candle,
-    /// The CPU: from a copy of operands, or what is sent to the GPU anew in each call.
+    /// The CPU, from a copy of the operands.
     Host,
 }
 

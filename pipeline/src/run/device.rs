@@ -119,7 +119,7 @@ pub(super) fn fallbacks(kernels: &[KernelUse], device: &str) -> Vec<String> {
             ran::Via::Candle,
             &format!("On {device} candle's operations ran where there is no kernel of ours"),
         ),
-        of(ran::Via::Host, &format!("The CPU computed what {device} was sent in each call")),
+        of(ran::Via::Host, &format!("The CPU computed from copies of what was on {device}")),
     ]
     .into_iter()
     .flatten()

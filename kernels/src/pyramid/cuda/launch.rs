@@ -21,7 +21,6 @@ use crate::{
     cuda::{self, Image, Limits},
     levels::{FULL, LevelMap},
     pyramid::{Attended, Bias, Options},
-    ran::{self, Via},
 };
 
 type Chosen = (Limits, Variant, Sizes);
@@ -134,9 +133,6 @@ fn sparse<T: CudaDType + DeviceRepr + 'static>(
         None => (k.clone(), v.clone()),
     };
     let [q, k, v] = contiguous([q, &k, &v])?;
-    if map.levels().device().is_cpu() {
-        ran::count("level_map", Via::Host); // chosen there, from copies or from the clip's geometry
-    }
     let levels = map.levels().to_device(q.device())?.contiguous()?;
     let valid = options.valid.map(|valid| valid.to_device(q.device())?.contiguous()).transpose()?;
 
