@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tessera_models::folder::ModelFolder;
 
-use crate::machine::{Gpu, Machine, open};
+use crate::machine::{Driver, Gpu, GpuReading, Machine, open};
 use crate::{bundled, files, history, video};
 
 /// Everything that was tried.
@@ -16,6 +16,9 @@ pub struct Report {
     pub program: String,
     /// Memory, cores, kernels, GPUs.
     pub machine: Machine,
+    /// What NVIDIA's driver tells, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvidia: Option<Driver>,
     /// Whether this build can use CUDA at all.
     pub has_cuda: bool,
     /// Every codec.
@@ -69,6 +72,7 @@ pub fn doctor() -> Report {
     Report {
         program: crate::receipt::program(),
         machine: machine(),
+        nvidia: Driver::ask(),
         has_cuda: cfg!(feature = "cuda"),
         encoders: encoders.collect(),
         ffmpeg: ffmpeg_version(),
@@ -141,6 +145,10 @@ impl fmt::Display for Report {
         for gpu in &self.machine.gpus {
             writeln!(f, "gpu        {}", line(gpu, self.machine.driver.as_deref()))?;
         }
+        for (driver, gpu) in self.nvidia.iter().flat_map(|d| d.gpus.iter().map(move |gpu| (d, gpu)))
+        {
+            writeln!(f, "driver     NVIDIA {}: {}", driver.version, load(gpu))?;
+        }
         writeln!(f, "ffmpeg     {}", self.ffmpeg)?;
         for codec in &self.encoders {
             match &codec.encoder {
@@ -160,6 +168,13 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// "NVIDIA H200, 3 % busy, 0.6 GB of 150.8 GB in use".
+fn load(gpu: &GpuReading) -> String {
+    let bytes = crate::plan::bytes;
+    let busy = gpu.busy.map_or_else(String::new, |busy| format!(", {:.0} % busy", busy * 100.0));
+    format!("{}{busy}, {} of {} in use", gpu.name, bytes(gpu.used_bytes), bytes(gpu.total_bytes))
 }
 
 /// "cuda:0 NVIDIA H200, sm_90, 149.6 GB of 150.1 GB free, driver for CUDA 13.0; attention D=64 by …".

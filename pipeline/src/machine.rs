@@ -3,6 +3,7 @@
 mod gpu;
 mod memory;
 mod meter;
+mod nvidia;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::{Error, Result};
 pub use gpu::{Gpu, HeadKernel};
 pub use memory::{LIMIT_VARIABLE, Memory, parse_bytes};
 pub use meter::{Meter, Reading};
+pub use nvidia::{Driver, GpuReading};
 
 /// What plans are made for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

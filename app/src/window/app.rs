@@ -306,7 +306,7 @@ impl Window {
         let is_busy = self.store.runs.running().is_some();
         self.meter.want(is_busy);
         let newer = self.meter.reading();
-        self.store.reading = newer.or(self.store.reading).filter(|_| is_busy);
+        self.store.reading = newer.or(self.store.reading.take()).filter(|_| is_busy);
     }
 
     /// Saves after a change, but not after each; the queue at once, so that a crash costs no clip.

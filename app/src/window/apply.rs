@@ -13,6 +13,7 @@ use super::cursor::Cursor;
 use super::layout;
 use super::lens;
 use super::lens::export::Which;
+use super::lens::replays;
 use super::log::Level;
 use super::past::Wish;
 use super::runs::Pause;
@@ -92,9 +93,7 @@ pub(crate) fn apply(window: &mut Window, ctx: &Context, action: Action) {
         Action::Past(wish) => super::past_apply::apply(window, wish),
         Action::Lens(lens::Wish::Open(path)) => window.open_recording(path),
         Action::Lens(lens::Wish::Cuts(lens::cuts::Wish::Use)) => lens::cuts::give(store),
-        Action::Lens(lens::Wish::Replay(wish)) => {
-            lens::replays::apply(store, &window.replays, wish);
-        }
+        Action::Lens(lens::Wish::Replay(wish)) => replay(window, wish),
         Action::Lens(wish) => store.lens.apply(wish),
         Action::Compare(wish) => compare::apply::apply(store, wish),
         Action::RestartEngine => window.restart_engine(ctx),
@@ -151,6 +150,15 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         Command::ExportView => export(window, Which::Face),
         Command::ExportTimeline => export(window, Which::Timeline),
         Command::ExportHeads => export(window, Which::Heads),
+        Command::StopExport => store.lens.stop_exports(),
+        Command::ReplayStep => {
+            store.lens.face = lens::Face::Replay;
+            layout::reveal(store.layout.as_mut(), layout::Pane::Lens);
+            replay(window, replays::Wish::Start);
+        }
+        Command::StopReplay => replay(window, replays::Wish::Cancel),
+        Command::ReplayAsRun => replay(window, replays::Wish::TakeRun),
+        Command::KeepDense => replay(window, replays::Wish::KeepDense),
         Command::MeasureExactly => {
             store.lens.apply(lens::Wish::Brush(lens::brush::Wish::Measure));
         }
@@ -255,6 +263,10 @@ fn run(window: &mut Window, ctx: &Context, command: Command) {
         | Command::PanDown => compare::apply::run(window, command),
         Command::Close => store.over = Over::Nothing,
     }
+}
+
+fn replay(window: &mut Window, wish: replays::Wish) {
+    replays::apply(&mut window.store, &window.replays, wish);
 }
 
 /// Asks where a view goes, and writes it.

@@ -42,11 +42,12 @@ pub(crate) fn exporting(store: &mut Store, name: String, done: usize, of: usize)
     store.lens.exporting = Some((name, done, of));
 }
 
-/// A view was written, or not.
-pub(crate) fn exported(store: &mut Store, exported: Result<PathBuf, String>) {
+/// A view was written, was stopped, or failed.
+pub(crate) fn exported(store: &mut Store, exported: Result<Option<PathBuf>, String>) {
     store.lens.exporting = None;
     match exported {
-        Ok(to) => store.log.say(Level::Success, format!("Saved as {}.", to.display())),
+        Ok(Some(to)) => store.log.say(Level::Success, format!("Saved as {}.", to.display())),
+        Ok(None) => store.log.say(Level::Info, "The export was stopped; nothing was written."),
         Err(error) => store.log.say(Level::Error, error),
     }
 }

@@ -5,6 +5,7 @@ mod table;
 use super::compare;
 use super::layout::{self, Pane};
 use super::lens::brush::refusal;
+use super::lens::replays;
 use super::runs::Run;
 use super::store::Store;
 pub(crate) use table::COMMANDS;
@@ -48,6 +49,10 @@ pub(crate) enum Command {
     Follow,
     RecordClips,
     MeasureExactly,
+    ReplayStep,
+    StopReplay,
+    ReplayAsRun,
+    KeepDense,
     ExportView,
     ExportTimeline,
     ExportHeads,
@@ -82,6 +87,7 @@ pub(crate) enum Command {
     PanRight,
     PanUp,
     PanDown,
+    StopExport,
     SelectionBack,
     SelectionForward,
     Palette,
@@ -211,6 +217,18 @@ impl Command {
             Self::ExportTimeline | Self::ExportHeads => {
                 unless(store.lens.subject().is_some(), "No recording is open.")
             }
+            Self::StopExport => {
+                unless(store.lens.exporting.is_some(), "Nothing is being exported.")
+            }
+            Self::ReplayStep => replays::refusal(store),
+            Self::StopReplay => {
+                unless(store.lens.replays.going().is_some(), "No step is being replayed.")
+            }
+            Self::ReplayAsRun => unless(store.lens.subject().is_some(), "No recording is open."),
+            Self::KeepDense => unless(
+                store.lens.replays.chosen() > 0,
+                "No heads are chosen: replay a step, then choose some of its heads.",
+            ),
             Self::MeasureExactly => {
                 let Some(subject) = store.lens.subject() else {
                     return Some("No recording is open.".into());

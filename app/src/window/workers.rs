@@ -82,8 +82,8 @@ pub(crate) enum Reply {
     PickedFolder(PathBuf),
     /// How many pictures of so many are written of a view, with the file's name.
     Exporting(String, usize, usize),
-    /// A view was written to here, or why not.
-    Exported(Result<PathBuf, String>),
+    /// A view was written to here, was stopped, or why it could not be.
+    Exported(Result<Option<PathBuf>, String>),
     /// A file was copied to here.
     Copied(PathBuf),
     /// Something failed, in words.
@@ -196,10 +196,10 @@ impl Workers {
             let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let written = job.write(&to, &mut |done, of| {
                 say.say(Reply::Exporting(name.clone(), done, of));
-                true
             });
             let failed = |error| format!("{}: not exported: {error}", to.display());
-            say.say(Reply::Exported(written.map_err(failed).map(|()| to.clone())));
+            let written = written.map_err(failed).map(|is_whole| is_whole.then(|| to.clone()));
+            say.say(Reply::Exported(written));
         });
         if let Err(error) = spawned {
             tracing::warn!("no thread for an export: {error}");

@@ -37,7 +37,7 @@ pub use choice::{Format, What};
 use files::Pack;
 use pictures::Painter;
 use projection::Projection;
-pub use view::{Overlay, Under, View, export_view};
+pub use view::{Overlay, Replayed, Under, View, export_view};
 
 /// What came of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::Memory;
+use super::nvidia::{GpuReading, Nvidia};
 
 /// What a meter read.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Share of all cores that any program kept busy since the last reading, 0 to 1.
     pub cpu: f64,
@@ -16,6 +17,9 @@ pub struct Reading {
     pub own_bytes: u64,
     /// Bytes that may still be taken, as plans count them.
     pub available_bytes: u64,
+    /// NVIDIA's GPUs, whether this program uses them or not; none without their driver.
+    #[serde(default)]
+    pub gpus: Vec<GpuReading>,
 }
 
 /// Reads again and again. Each reading looks back to the last one, so let a second pass between two.
@@ -23,6 +27,7 @@ pub struct Reading {
 pub struct Meter {
     system: System,
     pid: Pid,
+    nvidia: Option<Nvidia>,
 }
 
 impl Meter {
@@ -30,7 +35,7 @@ impl Meter {
     pub fn new() -> Option<Self> {
         let (mut system, pid) = (System::new().ok()?, sysinfo::get_current_pid().ok()?);
         system.refresh_cpu_usage();
-        Some(Self { system, pid })
+        Some(Self { system, pid, nvidia: Nvidia::open() })
     }
 
     /// Reads now.
@@ -44,6 +49,7 @@ impl Meter {
             cores: self.system.cpus().len(),
             own_bytes: self.system.process(self.pid).map_or(0, sysinfo::Process::memory),
             available_bytes: Memory::detect().available,
+            gpus: self.nvidia.as_ref().map(Nvidia::read).unwrap_or_default(),
         }
     }
 }

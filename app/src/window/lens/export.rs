@@ -1,13 +1,16 @@
 //! Which view of the Lens is exported, and under which name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tessera_pipeline::export::{Overlay, Under, View, export_view};
+use tessera_pipeline::export::{Overlay, Replayed, Under, View, export_view};
 use tessera_pipeline::gaze::Reading;
 use tessera_pipeline::palette::Scale;
-use tessera_pipeline::recording::{Held, Recording};
+use tessera_pipeline::recording::{Held, Place, Recording};
 
 use super::brush::{Brush, latent_of, shown_word};
+use super::replays::Replaying;
 use super::{Face, Lens, Subject};
 use crate::window::cursor::Cursor;
 
@@ -29,6 +32,7 @@ pub(crate) struct Job {
     view: View,
     /// What its file is called unless a person says otherwise, without the ending.
     pub(crate) name: String,
+    stop: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -37,15 +41,22 @@ impl Job {
         self.view.endings()
     }
 
-    /// Writes it; the error is for people.
+    /// Writes it, and says whether it was: an export that is stopped leaves nothing. The error is for people.
     pub(crate) fn write(
         &self,
         to: &Path,
-        tell: &mut dyn FnMut(usize, usize) -> bool,
-    ) -> Result<(), String> {
-        let words = |error: tessera_pipeline::Error| error.to_string();
-        let recording = Recording::open(&self.recording).map_err(words)?;
-        export_view(&recording, &self.view, to, tell).map_err(words)
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<bool, String> {
+        let recording = Recording::open(&self.recording).map_err(|error| error.to_string())?;
+        let mut heard = |done, of| {
+            tell(done, of);
+            !self.stop.load(Ordering::Relaxed)
+        };
+        match export_view(&recording, &self.view, to, &mut heard) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_cancelled() => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
@@ -55,17 +66,14 @@ impl Lens {
         let Some(subject) = self.subject() else { return Some("No recording is open.") };
         let is_there = match self.face {
             Face::Map | Face::Scores | Face::Order => return None,
-            Face::Replay => {
-                return Some(
-                    "The numbers of a replay are written by `tessera replay` on the command line.",
-                );
-            }
+            Face::Replay => self.replays.found().is_some(),
             Face::Brush => matches!(self.brush.seen(), Held::Here(_)),
             Face::Words => shown_word(&self.brush, subject.look(cursor)).is_some(),
         };
         match (is_there, self.face) {
             (true, _) => None,
             (false, Face::Words) => Some("No word is chosen, or it was not measured here."),
+            (false, Face::Replay) => Some("No step has been replayed."),
             (false, _) => Some("No query token is chosen, or nothing is known of where it looks."),
         }
     }
@@ -85,6 +93,7 @@ impl Lens {
             (Which::Face, Face::Scores) => View::Scores(place, head),
             (Which::Face, Face::Order) => View::Order(place, head),
             (Which::Face, Face::Brush) => gaze(subject, &self.brush)?,
+            (Which::Face, Face::Replay) => replayed(&self.replays, place)?,
             (Which::Face, Face::Words) => word(subject, &self.brush, cursor)?,
         };
         let stem = subject.name();
@@ -93,10 +102,27 @@ impl Lens {
         let name = match which {
             Which::Timeline => format!("{stem}-timeline"),
             Which::Heads => format!("{stem}-heads-step{}", look.step + 1),
+            Which::Face if self.face == Face::Replay => {
+                let step = self.replays.found().map_or(look.step, |found| found.step);
+                format!("{stem}-replay-step{}", step + 1)
+            }
             Which::Face => format!("{stem}-{}-{of_head}", view.name()),
         };
-        Ok(Job { recording: subject.path.clone(), view, name })
+        let (recording, stop) = (subject.path.clone(), Arc::clone(&self.stops_exports));
+        Ok(Job { recording, view, name, stop })
     }
+
+    /// Stops every export that goes on; later ones are not meant.
+    pub(crate) fn stop_exports(&mut self) {
+        std::mem::take(&mut self.stops_exports).store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the last replay found of every head.
+fn replayed(replays: &Replaying, place: Place) -> Result<View, String> {
+    let found = replays.found().ok_or("No step has been replayed.")?;
+    let (replay, branch) = (Arc::clone(&found.replay), place.site.branch);
+    Ok(View::Replay(Box::new(Replayed { replay, branch })))
 }
 
 /// What the chosen tokens look at.

@@ -32,6 +32,7 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use eframe::egui::{Color32, Context};
 use tessera_pipeline::palette;
@@ -175,6 +176,8 @@ pub(crate) struct Lens {
     pub(crate) cuts: Cutting,
     /// What is being exported: the file's name, pictures done, pictures.
     pub(crate) exporting: Option<(String, usize, usize)>,
+    /// Set to stop every export that goes on.
+    stops_exports: Arc<AtomicBool>,
     /// The replay of a step.
     pub(crate) replays: Replaying,
     /// Which retained masses were asked for, and those that came.

@@ -104,6 +104,7 @@ fn head(ui: &mut Ui, store: &Store, subject: &Subject, look: Look, actions: &mut
             }
             parts::command_button(ui, store, Command::ExportView, "Export…", actions);
             if let Some((name, done, of)) = &store.lens.exporting {
+                parts::command_button(ui, store, Command::StopExport, "Stop", actions);
                 ui.weak(format!("{name}: {done} of {of}"));
             }
             let now = Cursor {

@@ -9,7 +9,8 @@ use crate::window::commands::Command;
 use crate::window::lens::Face;
 use crate::window::lens::export::Which;
 
-fn exported(desk: &mut Desk, which: Which, to: &std::path::Path) -> String {
+/// Writes the view that would be exported, and says what it is called.
+pub(super) fn exported(desk: &mut Desk, which: Which, to: &std::path::Path) -> String {
     let window = desk.harness.state_mut();
     let job = window.store.lens.export(which, window.store.trail.now()).unwrap();
     let (name, target) = (job.name.clone(), to.to_path_buf());
@@ -43,6 +44,29 @@ fn every_view_goes_where_a_person_says() {
     let mut film = Decoder::open(&at("brush.mp4")).unwrap();
     assert_eq!((film.size(), film.count_frames().unwrap()), ((512, 512), 33));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
+}
+
+#[test]
+fn an_export_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut desk = open_example(Desk::new());
+    assert!(Command::StopExport.refusal(&desk.window().store).is_some());
+    let (go, gate) = crossbeam_channel::bounded::<()>(1);
+    let window = desk.harness.state_mut();
+    let job = window.store.lens.export(Which::Face, window.store.trail.now()).unwrap();
+    let to = folder.path().join("map.mp4");
+    window.workers.export(job, move |_| gate.recv().ok().map(|()| to));
+    window.store.lens.exporting = Some(("map.mp4".into(), 1, 6)); // as after its first picture
+    desk.harness.run_steps(2);
+    desk.harness.get_by_label("Stop").click();
+    desk.harness.run_steps(2);
+    go.send(()).unwrap();
+    desk.wait("its end", |window| window.store.lens.exporting.is_none());
+    desk.wait("the word", |window| {
+        window.store.log.lines().iter().any(|line| line.text.contains("export was stopped"))
+    });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    exported(&mut desk, Which::Face, &folder.path().join("map.mp4")); // the next one is not meant
 }
 
 #[test]

@@ -9,6 +9,7 @@ use egui_kittest::kittest::Queryable as _;
 use tessera_pipeline::error::FailureKind;
 use tessera_pipeline::events::{Command, EventKind, JobId, Phase};
 use tessera_pipeline::files::write_atomically;
+use tessera_pipeline::machine::GpuReading;
 use tessera_pipeline::preview::Preview;
 
 use super::Desk;
@@ -127,6 +128,34 @@ fn the_machine_is_looked_at_while_a_clip_is_made_and_never_else() {
 }
 
 #[test]
+fn a_gpu_that_the_driver_tells_of_is_shown_and_none_otherwise() {
+    let mut desk = desk();
+    generate(&mut desk);
+    desk.wait("a reading", |window| window.store.reading.is_some());
+    let mut reading = desk.window().store.reading.clone().unwrap();
+    assert_eq!(sees(&desk, "GPU, "), !reading.gpus.is_empty());
+    let gpu = |busy| GpuReading {
+        name: "NVIDIA H200".into(),
+        busy,
+        used_bytes: 12_000_000_000,
+        total_bytes: 150_000_000_000,
+    };
+    let mut shows = |gpus: Vec<GpuReading>, words: &str| {
+        reading.gpus = gpus;
+        // The meter may put a reading of its own in between.
+        let is_seen = (0..5).any(|_| {
+            desk.harness.state_mut().store.reading = Some(reading.clone());
+            desk.harness.step();
+            sees(&desk, words)
+        });
+        assert!(is_seen, "{words}");
+    };
+    shows(vec![gpu(Some(0.4))], "GPU, 40 %, 12.0 GB of 150.0 GB");
+    shows(vec![gpu(None), gpu(Some(1.0))], "GPU 0, 12.0 GB of 150.0 GB");
+    shows(vec![gpu(None), gpu(Some(1.0))], "GPU 1, 100 %, 12.0 GB of 150.0 GB");
+}
+
+#[test]
 fn finish_this_one_holds_the_rest() {
     let mut desk = desk();
     generate(&mut desk);
@@ -158,9 +187,13 @@ fn a_crash_costs_no_clip_that_waits() {
     let began = std::time::Instant::now();
     desk.wait("the file", |window| saved(window).len() == 3);
     assert!(began.elapsed() < std::time::Duration::from_secs(4), "at once, not with the rest");
+    let began = std::time::Instant::now();
+    desk.harness.get_by_label("Later: a cube").click();
+    desk.wait("their order", |window| saved(window) == ["a ball", "a cone", "a cube"]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "at once too");
     drop(desk); // without closing
     let desk = Desk::in_folder(builder(), Arc::clone(&folder));
-    assert_eq!(saved(desk.window()), ["a ball", "a cube", "a cone"]);
+    assert_eq!(saved(desk.window()), ["a ball", "a cone", "a cube"]);
     let queue = &desk.window().store.queue;
     assert!(queue.is_held && queue.waiting().len() == 3);
 }

@@ -49,11 +49,16 @@ fn builder() -> egui_kittest::HarnessBuilder<crate::window::app::Window> {
 
 /// A window on a history of these prompts, the last one newest, with History in front.
 pub(super) fn desk(prompts: &[&str]) -> Desk {
+    desk_with(prompts, &strip(90))
+}
+
+/// The same, each with these small frames.
+fn desk_with(prompts: &[&str], strip: &Strip) -> Desk {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut history = History::open(&folder.path().join("data")).unwrap();
     for (index, prompt) in prompts.iter().enumerate() {
         let video = folder.path().join(format!("{index}.mp4"));
-        history.add(&receipt(prompt, 4 + index as u32, &video), Some(&strip(90))).unwrap();
+        history.add(&receipt(prompt, 4 + index as u32, &video), Some(strip)).unwrap();
     }
     drop(history);
     open(folder)
@@ -245,17 +250,18 @@ fn a_run_is_removed_and_its_video_stays() {
 
 #[test]
 fn ten_thousand_clips_scroll_and_only_those_in_sight_are_kept() {
-    let mut desk = desk(&["a red ball"]);
-    desk.harness.run_steps(3);
-    desk.harness.state_mut().store.past.take((1..=10_000).rev().collect());
-    desk.harness.run_steps(5);
-    let tiles = |desk: &Desk| desk.harness.query_all_by_label_contains("being read").count();
-    assert!((5..40).contains(&tiles(&desk)), "{} lines are drawn", tiles(&desk));
-    click(&mut desk, "being read");
+    let prompts: Vec<String> = (1..=10_000).map(|n| format!("a red ball, the {n}th")).collect();
+    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+    let small = Strip { frames: 8, size: [64, 8], rgb: vec![90; 64 * 8 * 3] };
+    let mut desk = desk_with(&prompts, &small);
+    desk.wait("the newest one", |window| window.store.past.thumb(10_000).is_some());
+    let tiles = |desk: &Desk| desk.harness.query_all_by_label_contains("a red ball, the ").count();
+    assert!((5..120).contains(&tiles(&desk)), "{} are drawn", tiles(&desk));
+    click(&mut desk, "a red ball, the 10000th");
     desk.press(Modifiers::NONE, Key::End);
     desk.wait("the foot", |window| window.store.past.wanted.is_none());
-    desk.wait("the last one", |window| window.store.past.row(1).is_some());
-    assert!(sees(&desk, "a red ball, 2"), "the oldest is at the foot");
+    desk.wait("the last one", |window| window.store.past.thumb(1).is_some());
+    assert!(sees(&desk, "a red ball, the 1th, 2"), "the oldest is at the foot");
     assert!(desk.window().store.past.kept() < 200);
     let mut frames = Vec::new();
     for notch in 0..200 {
@@ -277,6 +283,8 @@ fn ten_thousand_clips_scroll_and_only_those_in_sight_are_kept() {
     let [median, p95] = [frames[100], frames[190]];
     println!("a frame of ten thousand clips that scroll: median {median:.1} ms, p95 {p95:.1} ms");
     assert!(median < 16.0, "a frame takes {median} ms");
+    desk.wait("the newest one again", |window| window.store.past.thumb(10_000).is_some());
+    assert!(sees(&desk, "a red ball, the 10000th, 2") && !sees(&desk, "being read"));
     let seen = desk.window().store.past.kept();
     assert!(seen < 400, "{seen} rows are kept");
 }

@@ -26,7 +26,7 @@ pub(super) fn unpinned() -> &'static Path {
     &MADE.get_or_init(|| made(change)).1
 }
 
-fn made(change: impl FnOnce(&mut Request)) -> (tempfile::TempDir, PathBuf) {
+pub(super) fn made(change: impl FnOnce(&mut Request)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.recording");
     let mut request = Request {

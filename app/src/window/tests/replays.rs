@@ -4,11 +4,16 @@ use std::sync::atomic::Ordering;
 
 use eframe::egui::{Key, Modifiers, Vec2, accesskit::Role};
 use egui_kittest::Harness;
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::kittest::{AccessKitNode, NodeT as _, Queryable as _};
+use tessera_pipeline::events::EventKind;
 use tessera_pipeline::sparsity::heads::Heads;
 
-use super::lens::{is_named, open_example, recording};
+use super::export::exported;
+use super::generate::{generate, progress};
+use super::lens::{is_named, made, open_example, recording};
 use super::{Desk, pictures};
+use crate::window::commands::Command;
+use crate::window::lens::export::Which;
 use crate::window::lens::{Cell, Face, Look, Measure, Sort};
 
 /// The small recording with the view of replays open.
@@ -16,8 +21,12 @@ fn desk() -> Desk {
     open(Desk::new())
 }
 
-fn open(mut desk: Desk) -> Desk {
-    desk.drop_file(recording());
+fn open(desk: Desk) -> Desk {
+    open_of(desk, recording())
+}
+
+fn open_of(mut desk: Desk, path: &std::path::Path) -> Desk {
+    desk.drop_file(path);
     desk.wait("the recording", |window| window.store.lens.detail().is_some());
     desk.harness.get_by_label("Replay").click();
     desk.harness.run_steps(3);
@@ -33,6 +42,10 @@ fn sees(desk: &Desk, words: &str) -> bool {
 fn replay(desk: &mut Desk) {
     desk.harness.get_by_label("Replay step 1").click();
     desk.harness.run_steps(2);
+    wait(desk);
+}
+
+fn wait(desk: &mut Desk) {
     desk.wait("the replay", |window| {
         let replays = &window.store.lens.replays;
         assert_eq!(replays.failure, None);
@@ -139,6 +152,79 @@ fn a_desk_that_is_told_to_stop_says_so() {
         assert!(start.elapsed() < super::PATIENCE);
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+}
+
+/// Runs the command that these letters find.
+fn palette(desk: &mut Desk, letters: &str) {
+    desk.press(Modifiers::COMMAND, Key::K);
+    desk.harness.event(eframe::egui::Event::Text(letters.into()));
+    desk.harness.run_steps(3);
+    desk.press(Modifiers::NONE, Key::Enter);
+}
+
+#[test]
+fn a_replay_goes_by_commands_and_its_numbers_into_a_file() {
+    let mut desk = desk();
+    let refusal = |desk: &Desk, command: Command| command.refusal(&desk.window().store);
+    assert!(refusal(&desk, Command::ExportView).is_some_and(|why| why.contains("replayed")));
+    assert!(refusal(&desk, Command::KeepDense).is_some_and(|why| why.contains("No heads")));
+    assert!(refusal(&desk, Command::StopReplay).is_some());
+    // Nobody has given a density, and dense attention has none: no number is shown.
+    let unset = |node: &AccessKitNode<'_>| node.value().is_some_and(|value| value == "auto");
+    assert!(desk.harness.query_all_by(unset).next().is_some());
+    palette(&mut desk, "take the recorded");
+    desk.harness.state_mut().store.draft.set("density", Some(0.5.into()));
+    desk.harness.state_mut().store.lens.face = Face::Map;
+    palette(&mut desk, "replay this");
+    assert_eq!(desk.window().store.lens.face, Face::Replay);
+    wait(&mut desk);
+    desk.harness.get_by_label("Choose").click();
+    desk.harness.run_steps(3);
+    palette(&mut desk, "keep the chosen");
+    assert_eq!(desk.window().store.draft.text("dense_heads").split(',').count(), 3);
+
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("replay.csv");
+    assert_eq!(exported(&mut desk, Which::Face, &to), "small-replay-step1");
+    let subject = desk.window().store.lens.subject().unwrap();
+    let heads = subject.meta.layers * subject.meta.heads * subject.meta.branches().len();
+    assert_eq!(std::fs::read_to_string(&to).unwrap().lines().count(), 1 + heads);
+}
+
+#[test]
+fn a_clip_that_is_made_goes_first_and_it_is_said_when_a_step_can_be_replayed() {
+    let mut desk = desk();
+    sparse(&mut desk);
+    desk.harness.state_mut().store.draft.set("prompt", Some("a red ball".into()));
+    desk.harness.run_steps(2);
+    generate(&mut desk);
+    generate(&mut desk);
+    desk.tell(1, progress(2));
+    let why = Command::ReplayStep.refusal(&desk.window().store).unwrap();
+    assert!(why.contains("when it has ended, in about 15 s. Hold the queue to come"), "{why}");
+    assert!(sees(&desk, "Replay when it has ended"), "where the button is");
+    desk.tell(1, EventKind::Cancelled { kept: Vec::new() });
+    desk.tell(2, EventKind::Cancelled { kept: Vec::new() });
+    assert_eq!(Command::ReplayStep.refusal(&desk.window().store), None);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_recording_whose_model_folder_is_gone_is_replayed_with_the_same_weights_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("moved");
+    std::os::unix::fs::symlink(tessera_pipeline::bundled::model().unwrap(), &model).unwrap();
+    let (_kept, path) = made(|request| request.model = Some(model.clone()));
+    std::fs::remove_file(&model).unwrap();
+    let mut desk = open_of(Desk::new(), &path);
+    sparse(&mut desk);
+    let known = desk.harness.state_mut().store.models.replace(Vec::new());
+    desk.harness.get_by_label("Replay step 1").click();
+    desk.wait("the failure", |window| window.store.lens.replays.failure.is_some());
+    assert!(sees(&desk, "moved") && sees(&desk, "Add model folder…"), "which one, and what to do");
+    desk.harness.state_mut().store.models = known;
+    replay(&mut desk); // the bundled one has the same fingerprint
+    assert!(!sees(&desk, "Add model folder…"));
 }
 
 #[test]

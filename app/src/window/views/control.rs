@@ -73,9 +73,9 @@ fn control(
         Kind::Int { min, max, step } if max <= EXACT => {
             let first = if let Preset::Int(number) = row.default { number } else { min };
             let mut number = shown.and_then(Value::as_u64).unwrap_or(first);
-            let suffix = suffix(row, number as f64);
+            let now = number as f64;
             let control = DragValue::new(&mut number).range(min..=max).speed(step as f64 * 0.1);
-            let control = place(ui, control.suffix(suffix));
+            let control = place(ui, or_unset(control, row, shown, now));
             if control.changed() {
                 set(Some(number.into()));
             }
@@ -83,12 +83,12 @@ fn control(
         }
         Kind::Float { min, max } => {
             let mut number = shown.and_then(Value::as_f64).unwrap_or(min);
-            let suffix = suffix(row, number);
+            let now = number;
             let control = DragValue::new(&mut number)
                 .range(min..=max)
                 .speed((max - min).min(10.0) / 200.0)
                 .max_decimals(3);
-            let control = place(ui, control.suffix(suffix));
+            let control = place(ui, or_unset(control, row, shown, now));
             if control.changed() {
                 set(Some(number.into()));
             }
@@ -141,6 +141,25 @@ fn control(
 /// A value as one types it.
 fn written(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+/// A number with its unit; a word where neither a person nor the plan has given one.
+fn or_unset<'a>(
+    control: DragValue<'a>,
+    row: &Setting,
+    shown: Option<&Value>,
+    number: f64,
+) -> DragValue<'a> {
+    let word = match row.default {
+        Preset::Decided(_) => "auto",
+        Preset::Absent(text) => text,
+        Preset::Int(_) | Preset::Text(_) | Preset::Bool(_) => "",
+    };
+    if shown.is_some() || word.is_empty() {
+        control.suffix(suffix(row, number))
+    } else {
+        control.custom_formatter(move |_, _| word.to_owned())
+    }
 }
 
 /// A number's control, as wide as there is room. What is typed counts when it is whole.

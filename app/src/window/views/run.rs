@@ -123,13 +123,23 @@ fn standing(run: &Run) -> String {
 
 /// How busy the machine is.
 fn machine(ui: &mut Ui, store: &Store) {
-    let Some(reading) = store.reading else { return };
+    let Some(reading) = &store.reading else { return };
     let accent = store.theme.colors.accent.into();
     let cpu = format!("{:.0} % of {}", reading.cpu * 100.0, plural(reading.cores as u64, "core"));
     parts::bar(ui, "CPU", &cpu, reading.cpu as f32, accent);
     let (own, free) = (reading.own_bytes, reading.available_bytes);
     let memory = format!("{}, {} more free", bytes(own), bytes(free));
     parts::bar(ui, "Memory", &memory, own as f32 / (own + free).max(1) as f32, accent);
+    for (index, gpu) in reading.gpus.iter().enumerate() {
+        let name = if reading.gpus.len() == 1 { "GPU".into() } else { format!("GPU {index}") };
+        let memory = format!("{} of {}", bytes(gpu.used_bytes), bytes(gpu.total_bytes));
+        let held = gpu.used_bytes as f64 / gpu.total_bytes.max(1) as f64;
+        let (share, words) = match gpu.busy {
+            Some(busy) => (busy, format!("{:.0} %, {memory}", busy * 100.0)),
+            None => (held, memory),
+        };
+        parts::bar(ui, &name, &words, share as f32, accent);
+    }
 }
 
 /// "step 3 of 20, 12 s left", or how long it took, whether to its end or not.

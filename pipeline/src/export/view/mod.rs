@@ -7,17 +7,20 @@
 //! | map | a block a cell | level of every pair of blocks; `levels` `[rows, columns]` | over steps |
 //! | attention, scores | the same | value of every pair; `attention` or `scores` `[rows, columns]` | over steps |
 //! | order | frames side by side, dark to light | place of every token; `order` `[S]` | |
+//! | replay | error of every head, heads beside and layers below one another | error, recall and density of every head and the times of its call; `error`, `recall`, `density` `[layers, heads]` | |
 //! | overlay | latent frames side by side | shares of every token; `[T, rows, columns]` each | over the clip's frames |
 //!
 //! The ending of the file says which: png, csv, npz, mp4. The file appears whole or not at all.
 
 mod overlay;
+mod replayed;
 mod sheets;
 #[cfg(test)]
 mod tests;
 mod writing;
 
 pub use overlay::{Overlay, Under};
+pub use replayed::Replayed;
 
 use std::path::Path;
 
@@ -43,6 +46,8 @@ pub enum View {
     Scores(Place, usize),
     /// The order of its tokens.
     Order(Place, usize),
+    /// What a replay found.
+    Replay(Box<Replayed>),
     /// What is laid over frames.
     Overlay(Box<Overlay>),
 }
@@ -56,6 +61,7 @@ impl View {
             Self::Map(..) => "map",
             Self::Scores(..) => "attention",
             Self::Order(..) => "order",
+            Self::Replay(_) => "replay",
             Self::Overlay(overlay) => &overlay.name,
         }
     }
@@ -63,7 +69,7 @@ impl View {
     /// The endings that its files may have.
     pub fn endings(&self) -> &'static [&'static str] {
         match self {
-            Self::Timeline(_) | Self::Order(..) => &["png", "csv", "npz"],
+            Self::Timeline(_) | Self::Order(..) | Self::Replay(_) => &["png", "csv", "npz"],
             _ => &["png", "csv", "npz", "mp4"],
         }
     }
@@ -75,7 +81,7 @@ impl View {
             Self::Heads(place) => Some(Self::Heads(at(place))),
             Self::Map(place, head) => Some(Self::Map(at(place), *head)),
             Self::Scores(place, head) => Some(Self::Scores(at(place), *head)),
-            Self::Timeline(_) | Self::Order(..) | Self::Overlay(_) => None,
+            Self::Timeline(_) | Self::Order(..) | Self::Replay(_) | Self::Overlay(_) => None,
         }
     }
 }
@@ -102,6 +108,7 @@ pub fn export_view(
         (Ending::Mp4, View::Overlay(overlay)) => overlay.film(to, tell),
         (Ending::Mp4, _) => film(recording, view, to, tell),
         (_, View::Overlay(overlay)) => writing::still(&overlay.sheet(), ending, to),
+        (_, View::Replay(replayed)) => writing::still(&here(replayed.sheet(), view)?, ending, to),
         _ => writing::still(&here(sheets::of(recording, view)?, view)?, ending, to),
     }
 }

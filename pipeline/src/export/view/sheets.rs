@@ -53,7 +53,7 @@ pub(super) fn of(recording: &Recording, view: &View) -> Result<Held<Sheet>> {
             })
         }
         View::Order(place, head) => order(recording, *place, *head),
-        View::Overlay(_) => Ok(Held::NotCaptured),
+        View::Replay(_) | View::Overlay(_) => Ok(Held::NotCaptured),
     }
 }
 

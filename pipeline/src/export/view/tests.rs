@@ -7,6 +7,9 @@ use tessera_models::attention::Branch;
 
 use super::*;
 use crate::gaze::{Gaze, Reading};
+use crate::replay::{ArmReport, Call, Head, Replay};
+use crate::request::Request;
+use crate::sparsity::observer::Mode;
 use crate::video::Decoder;
 use crate::{bundled, palette};
 
@@ -127,4 +130,63 @@ fn what_cannot_be_written_is_told_and_leaves_nothing() {
     let stopped = export_view(&recording, &View::Map(place, 2), &to, &mut |done, _| done < 2);
     assert!(stopped.unwrap_err().is_cancelled());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Two layers of two heads, of which the last is missing.
+fn replayed() -> View {
+    let head = |head, error| Head { head, error, recall: 0.9, density: 0.25, nominal: 0.3 };
+    let call = |layer, branch, heads| Call {
+        step: 2,
+        branch,
+        layer,
+        mode: Mode::Fresh,
+        estimate_ms: 1.0,
+        attention_ms: 2.0,
+        dense_ms: 4.0,
+        heads,
+    };
+    let calls = vec![
+        call(0, "cond", vec![head(0, 0.1), head(1, 0.4)]),
+        call(1, "cond", vec![head(0, 0.2)]),
+        call(0, "uncond", vec![head(0, 0.8)]),
+    ];
+    let (request, velocities, fallbacks) = (Request::default(), Vec::new(), Vec::new());
+    let arm = ArmReport { name: "psa, density 0.3".into(), request, calls, velocities, fallbacks };
+    let replay = Replay {
+        model: "toybox".into(),
+        prompt: "a ball".into(),
+        steps: vec![2],
+        of: 3,
+        dtype: "f32".into(),
+        is_exact: true,
+        is_propagated: false,
+        arms: vec![arm],
+    };
+    View::Replay(Box::new(Replayed { replay: Arc::new(replay), branch: Branch::Cond }))
+}
+
+#[test]
+fn a_replay_is_written_head_by_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = recording();
+    let write = |name: &str| {
+        let to = folder.path().join(name);
+        export_view(&recording, &replayed(), &to, &mut |_, _| true).map(|()| to)
+    };
+    let table = std::fs::read_to_string(write("replay.csv").unwrap()).unwrap();
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 1 + 4, "both branches");
+    assert!(lines[0].starts_with("method,step,branch,layer,head,mode,error,recall,density_exact"));
+    assert_eq!(lines[2], "\"psa, density 0.3\",2,cond,0,1,fresh,0.4,0.9,0.25,0.3,1.0,2.0,4.0");
+    let npz = NpzTensors::new(write("replay.npz").unwrap()).unwrap();
+    let errors: Vec<f32> =
+        npz.get("error").unwrap().unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert_eq!(errors[..3], [0.1, 0.4, 0.2]);
+    assert!(errors[3].is_nan());
+    let picture = image::open(write("replay.png").unwrap()).unwrap().to_rgb8();
+    let side = picture.width() / 2;
+    let colour = |head: u32, layer: u32| picture.get_pixel(head * side, layer * side).0;
+    assert_eq!(colour(1, 0), palette::heat(1.0), "the worst");
+    assert_eq!((colour(0, 1), colour(1, 1)), (palette::heat(0.5), palette::level(0)));
+    assert!(write("replay.mp4").unwrap_err().to_string().contains("png, csv, npz"));
 }

@@ -18,8 +18,10 @@ use tessera_pipeline::sparsity::heads::Heads;
 pub(crate) use desk::{Desk, Job, News, Told};
 
 use super::subject::{Look, Subject};
+use crate::text::duration;
 use crate::window::log::Level;
 use crate::window::models::Model;
+use crate::window::runs::Run;
 use crate::window::store::Store;
 
 /// What a view may ask for.
@@ -63,6 +65,8 @@ pub(crate) struct Found {
     pub(crate) fallbacks: Vec<String>,
     /// Whether the clip was recorded as it was, and not rounded.
     pub(crate) is_exact: bool,
+    /// All of it.
+    pub(crate) replay: Arc<Replay>,
     heads: BTreeMap<[usize; 3], Head>,
 }
 
@@ -150,7 +154,7 @@ impl Found {
     /// By the layers and heads of a recording.
     fn new(subject: &Subject, step: usize, replay: Replay) -> Option<Self> {
         let is_exact = replay.is_exact;
-        let arm = replay.arms.into_iter().next()?;
+        let arm = replay.arms.first()?;
         let names = ["cond", "uncond"];
         let count = subject.meta.branches().len();
         let of_branch = |branch: usize| {
@@ -162,7 +166,8 @@ impl Found {
             let branch = names.iter().position(|name| *name == call.branch).unwrap_or_default();
             heads.extend(call.heads.iter().map(|head| ([branch, call.layer, head.head], *head)));
         }
-        Some(Self { step, name: arm.name, summaries, fallbacks: arm.fallbacks, is_exact, heads })
+        let (name, fallbacks) = (arm.name.clone(), arm.fallbacks.clone());
+        Some(Self { step, name, summaries, fallbacks, is_exact, heads, replay: Arc::new(replay) })
     }
 
     /// One head; the step of `look` is not asked for.
@@ -192,8 +197,8 @@ pub(crate) fn refusal(store: &Store) -> Option<String> {
             "This recording kept no latents, from which a step is run again: record with --record-latents f16 (or f32).".into(),
         );
     }
-    if store.runs.running().is_some() {
-        return Some("A clip is being made; replay when it has ended.".into());
+    if let Some(run) = store.runs.running() {
+        return Some(meanwhile(run, store.queue.waiting().len(), store.queue.is_held));
     }
     let (request, wrong) = store.draft.request();
     let is_dense = request.attention.as_deref().is_none_or(|name| name == "dense");
@@ -201,6 +206,21 @@ pub(crate) fn refusal(store: &Store) -> Option<String> {
         return Some("Studio's attention is dense, which has no error: choose a method.".into());
     }
     wrong.into_iter().next()
+}
+
+/// Why nothing is replayed beside a clip that is being made, and when it can be.
+fn meanwhile(run: &Run, waiting: usize, is_held: bool) -> String {
+    let end = run.eta_ms.map_or_else(String::new, |left| format!(", in about {}", duration(left)));
+    let rest = if waiting == 0 || is_held {
+        ""
+    } else if waiting == 1 {
+        ". Hold the queue to come before the clip that waits"
+    } else {
+        ". Hold the queue to come before the clips that wait"
+    };
+    format!(
+        "A clip is being made, which has the processor and the memory that was planned for it. Replay when it has ended{end}{rest}."
+    )
 }
 
 /// Does what a view asked for.

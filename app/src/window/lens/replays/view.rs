@@ -13,6 +13,7 @@ use super::super::plate::{self, Plate};
 use super::super::subject::{Look, Subject};
 use super::{Found, Wish, refusal};
 use crate::window::action::Action;
+use crate::window::commands::Command;
 use crate::window::cursor::Cursor;
 use crate::window::lens;
 use crate::window::store::Store;
@@ -63,10 +64,7 @@ fn settings(ui: &mut Ui, store: &Store, look: Look, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Studio's attention").strong());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let button = ui.button("As in the run");
-            if button.on_hover_text("Takes the recorded run's attention settings.").clicked() {
-                ask(actions, Wish::TakeRun);
-            }
+            parts::command_button(ui, store, Command::ReplayAsRun, "As in the run", actions);
         });
     });
     let rows = |key: &&str| SETTINGS.iter().find(|row| row.key == *key);
@@ -83,16 +81,13 @@ fn settings(ui: &mut Ui, store: &Store, look: Look, actions: &mut Vec<Action>) {
         });
         let name = format!("Replaying step {}", step + 1);
         parts::bar(ui, &name, &words, share, store.theme.colors.accent.into());
-        if ui.button("Stop the replay").clicked() {
-            ask(actions, Wish::Cancel);
-        }
+        parts::command_button(ui, store, Command::StopReplay, "Stop the replay", actions);
         return;
     }
     let why = refusal(store);
     let button = Button::new(RichText::new(format!("Replay step {}", look.step + 1)).strong());
-    let button = ui.add_enabled(why.is_none(), button);
-    if button.on_disabled_hover_text(why.clone().unwrap_or_default()).clicked() {
-        ask(actions, Wish::Start);
+    if parts::explain(ui, store, Command::ReplayStep, button).clicked() {
+        actions.push(Action::Run(Command::ReplayStep));
     }
     if let Some(why) = why {
         parts::note(ui, store.theme.colors.warning, &why);
@@ -167,11 +162,7 @@ fn results(ui: &mut Ui, store: &Store, look: Look, found: &Found, actions: &mut 
         if replays.chosen() > 0 && ui.button("None").clicked() {
             ask(actions, Wish::Nothing);
         }
-        let keep = ui.add_enabled(replays.chosen() > 0, Button::new("Keep these heads dense"));
-        let keep = keep.on_disabled_hover_text("Choose heads below, or the worst ones.");
-        if keep.on_hover_text("Adds them to Studio's dense heads.").clicked() {
-            ask(actions, Wish::KeepDense);
-        }
+        parts::command_button(ui, store, Command::KeepDense, "Keep these heads dense", actions);
         if replays.chosen() > 0 {
             ui.weak(format!("{} chosen", replays.chosen()));
         }
