@@ -54,21 +54,18 @@ impl Estimate {
                 estimate.finished += 1;
                 continue;
             }
-            let (seconds, bytes) = match each[planned.arm] {
-                Some(known) => known,
-                None => {
-                    let found = match plan_of(planned, machine, rates) {
-                        Ok(plan) => {
-                            estimate.one(&plan, manifest.arm(planned).role, manifest.sweep.latents)
-                        }
-                        Err(error) => {
-                            let arm = manifest.arm(planned).name.clone();
-                            estimate.refused.push((arm, error.to_string()));
-                            (0.0, 0)
-                        }
-                    };
-                    *each[planned.arm].insert(found)
-                }
+            let (seconds, bytes) = if let Some(known) = each[planned.arm] {
+                known
+            } else {
+                let arm = manifest.arm(planned);
+                let found = match plan_of(planned, machine, rates) {
+                    Ok(plan) => estimate.one(&plan, arm.role, manifest.sweep.latents),
+                    Err(error) => {
+                        estimate.refused.push((arm.name.clone(), error.to_string()));
+                        (0.0, 0)
+                    }
+                };
+                *each[planned.arm].insert(found)
             };
             estimate.seconds += seconds;
             estimate.bytes += bytes;

@@ -39,7 +39,7 @@ pub fn csv(results: &Results) -> String {
         .collect();
     let mut text = format!(
         "arm,role,{}prompt,seed,ssim,ms_ssim,psnr_db,flicker,worst_frame,latent_cosine,latent_l2,density_sparse,density,attention_s,estimate_s,encode_text_s,denoise_s,decode_s,encode_video_s,clip_s,key,error\n",
-        keys.iter().map(|key| format!("{key},")).collect::<String>()
+        keys.iter().flat_map(|key| [*key, ","]).collect::<String>()
     );
     for cell in results.cells() {
         let mut fields = vec![quoted(&cell.arm), role(cell).into()];
