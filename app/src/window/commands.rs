@@ -207,16 +207,16 @@ impl Command {
             | Self::LayerDown
             | Self::HeadBack
             | Self::HeadForward
-            | Self::OtherBranch => unless(store.lens.subject().is_some(), "No recording is open."),
+            | Self::OtherBranch
+            | Self::ReplayAsRun
+            | Self::ExportTimeline
+            | Self::ExportHeads => unless(store.lens.subject().is_some(), "No recording is open."),
             Self::Follow => {
                 let grows = |run: &Run| run.recording().is_some_and(|(_, grows)| grows);
                 let is_there = store.shown_run().is_some_and(grows);
                 unless(is_there, "The clip on the screen is not being made and recorded.")
             }
             Self::ExportView => store.lens.export_refusal(store.trail.now()).map(ToOwned::to_owned),
-            Self::ExportTimeline | Self::ExportHeads => {
-                unless(store.lens.subject().is_some(), "No recording is open.")
-            }
             Self::StopExport => {
                 unless(store.lens.exporting.is_some(), "Nothing is being exported.")
             }
@@ -224,7 +224,6 @@ impl Command {
             Self::StopReplay => {
                 unless(store.lens.replays.going().is_some(), "No step is being replayed.")
             }
-            Self::ReplayAsRun => unless(store.lens.subject().is_some(), "No recording is open."),
             Self::KeepDense => unless(
                 store.lens.replays.chosen() > 0,
                 "No heads are chosen: replay a step, then choose some of its heads.",

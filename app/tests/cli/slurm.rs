@@ -33,7 +33,7 @@ tasks = 2
 "#;
 const CLIPS: usize = 20;
 /// Longest wait for something that a sweep does by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Studio {
     fn sweep(&self, cluster: &Cluster, folder: &Path) -> Tessera {

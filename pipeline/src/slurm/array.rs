@@ -19,7 +19,7 @@ const MOST_DEATHS: u32 = 3;
 /// The scheduler is asked again after so long, and after twice as long each time that nothing has changed, up to the second.
 const ASKED_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
 /// How long a file that a task has written may stay unseen here: what NFS keeps of a folder, at most.
-const UNSEEN: Duration = Duration::from_secs(60);
+const UNSEEN: Duration = Duration::from_mins(1);
 /// The last lines of a log that are told.
 const LINES_TOLD: usize = 5;
 
@@ -317,8 +317,8 @@ impl Over {
             Ok(said) => {
                 let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
                 let last = &lines[lines.len().saturating_sub(LINES_TOLD)..];
-                let said = last.iter().map(|line| format!("\n  {line}")).collect::<String>();
-                format!("{name} ended {node} ({how}); the end of {}:{said}", log.display())
+                let said = last.join("\n  ");
+                format!("{name} ended {node} ({how}); the end of {}:\n  {said}", log.display())
             }
             Err(_) => format!(
                 "{name} ended {node} ({how}) and left no log; expected that {} is a folder there, shared with this machine under the same name and writable",
@@ -390,5 +390,6 @@ pub(super) fn job_script(worker: &[&Path], options: &Options) -> Result<String> 
 /// 16 hexadecimal digits.
 fn short_hash(text: &str) -> String {
     let hash = Sha256::digest(text);
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = hash.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }

@@ -46,8 +46,8 @@ impl Submission<'_> {
     pub(super) fn sbatch(&self) -> Result<u64> {
         let said = run("sbatch", self.arguments()?)?;
         let number = said.trim().split(';').next().unwrap_or_default(); // `12`, or `12;cluster`
-        number.parse().map_err(|_| Error::Slurm {
-            reason: format!("expected the number of a job from sbatch, got {said:?}"),
+        number.parse().map_err(|error| Error::Slurm {
+            reason: format!("expected the number of a job from sbatch, got {said:?} ({error})"),
         })
     }
 }

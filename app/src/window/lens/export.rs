@@ -89,7 +89,7 @@ impl Lens {
         let view = match (which, self.face) {
             (Which::Timeline, _) => View::Timeline(place),
             (Which::Heads, _) => View::Heads(place),
-            (Which::Face, Face::Map | Face::Replay) => View::Map(place, head),
+            (Which::Face, Face::Map) => View::Map(place, head),
             (Which::Face, Face::Scores) => View::Scores(place, head),
             (Which::Face, Face::Order) => View::Order(place, head),
             (Which::Face, Face::Brush) => gaze(subject, &self.brush)?,

@@ -1,5 +1,6 @@
 //! Views of the Lens as files.
 
+use egui_kittest::kittest::Queryable as _;
 use tessera_pipeline::video::Decoder;
 
 use super::Desk;
