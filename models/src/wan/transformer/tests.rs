@@ -187,7 +187,7 @@ fn bf16_stays_near_f32() {
 }
 
 /// Dense attention over tokens that are carried in another order.
-struct Shuffled(tessera_kernels::order::Order);
+struct Shuffled(Order);
 
 impl SelfAttention for Shuffled {
     fn begin_clip(&mut self, _: &Sequence) -> Result<()> {
@@ -198,7 +198,7 @@ impl SelfAttention for Shuffled {
         Ok(())
     }
 
-    fn token_order(&mut self) -> Result<Option<tessera_kernels::order::Order>> {
+    fn token_order(&mut self) -> Result<Option<Order>> {
         Ok(Some(self.0.clone()))
     }
 
@@ -219,11 +219,11 @@ fn the_velocity_does_not_depend_on_the_order_that_tokens_are_carried_in() {
     let plain = run(&mut Dense).unwrap();
     let tokens = 3 * 3 * 5;
     let shuffled = (0..tokens).map(|place| place * 7 % tokens).collect();
-    let order = tessera_kernels::order::Order::new(shuffled).unwrap();
+    let order = Order::new(shuffled).unwrap();
     let carried = run(&mut Shuffled(order)).unwrap();
     let difference = relative(&carried, &plain);
     assert!(difference < 2e-6, "{difference}");
-    let short = tessera_kernels::order::Order::identity(tokens as usize - 1);
+    let short = Order::identity(tokens as usize - 1);
     let error = run(&mut Shuffled(short)).unwrap_err().to_string();
     assert!(error.contains("45 tokens"), "{error}");
 }
