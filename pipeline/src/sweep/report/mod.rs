@@ -188,9 +188,11 @@ fn arms(body: &mut String, summary: &Summary) {
             || "<td><td>".into(),
             |against| {
                 let ssim = against.ssim;
+                let other = summary.rows.iter().position(|row| row.arm == against.arm);
                 format!(
-                    "<td title=\"beside {}\">{:+.4} <small>{:+.4} … {:+.4}</small><td>{} : {}",
+                    "<td title=\"beside {}\">#{}: {:+.4} <small>{:+.4} … {:+.4}</small><td>{} : {}",
                     escaped(&against.arm),
+                    other.map_or(0, |index| index + 1),
                     ssim.median,
                     ssim.low,
                     ssim.high,
@@ -216,19 +218,9 @@ fn arms(body: &mut String, summary: &Summary) {
         );
     }
     body.push_str("</table></div>\n");
-    let rivals: Vec<&str> =
-        summary.rows.iter().filter_map(|row| Some(row.against.as_ref()?.arm.as_str())).collect();
-    if let Some(first) = rivals.first() {
-        let all = if rivals.iter().all(|rival| rival == first) {
-            escaped(first)
-        } else {
-            "the arm with the method tessera and otherwise the same settings".into()
-        };
-        let _ = writeln!(
-            body,
-            "<p class=note>★ no arm is as fast and as close. SSIM against, win : loss: beside {all}, on the same prompts and seeds.</p>"
-        );
-    }
+    body.push_str(
+        "<p class=note>★ no arm is as fast and as close. SSIM against, win : loss: beside the arm of that number, on the same prompts and seeds. It is the one with the method tessera and otherwise the same settings; where there is none, the first compared arm.</p>\n",
+    );
 }
 
 fn ranged(interval: Option<Interval>, digits: usize) -> String {
