@@ -34,9 +34,8 @@ pub(super) fn permute(x: &Tensor, orders: &[Order]) -> Result<Option<Tensor>> {
     let start = x.layout().start_offset();
     let whole = |elements: usize| (elements * bytes).is_multiple_of(PIECE);
     let pieces = width * bytes / PIECE;
-    if !(whole(width) && [start, of_sample, of_head, of_token].into_iter().all(whole))
-        || !(1..=THREADS).contains(&pieces)
-    {
+    let is_whole = [width, start, of_sample, of_head, of_token].into_iter().all(whole);
+    if !is_whole || !(1..=THREADS).contains(&pieces) {
         return Ok(None);
     }
     let order = known(device, orders, x.device())?;

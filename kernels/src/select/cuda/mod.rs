@@ -52,7 +52,7 @@ struct Ends {
     lowest: [i32; MOST_ENDS],
     highest: [i32; MOST_ENDS],
     level: [i32; MOST_ENDS],
-    ends: i32,
+    count: i32,
     shares: i32,
     crossing: i32,
 }
@@ -81,7 +81,7 @@ impl Ends {
             lowest: [0; MOST_ENDS],
             highest: [0; MOST_ENDS],
             level: [0; MOST_ENDS],
-            ends: ends.len() as i32,
+            count: ends.len() as i32,
             shares: 0,
             crossing: 0,
         };

@@ -49,7 +49,7 @@ unsafe impl DeviceRepr for Cut {}
 #[derive(Debug)]
 pub(super) struct Gains {
     /// `[6, blocks of all heads]` F32.
-    gains: Tensor,
+    of_steps: Tensor,
     loss: Tensor,
     cut: Cut,
     heads: usize,
@@ -82,7 +82,7 @@ impl Gains {
         launch.arg(&from).arg(&to).arg(&cut);
         // SAFETY: reads the losses of each block and writes a gain for each of its steps.
         unsafe { launch.launch(cuda::config((cells.div_ceil(THREADS), 1), THREADS, 0)) }.w()?;
-        Ok(Some(Self { gains, loss, cut, heads }))
+        Ok(Some(Self { of_steps: gains, loss, cut, heads }))
     }
 
     /// The map for which at most `budget` products are spent.
@@ -92,7 +92,7 @@ impl Gains {
         (batch, heads): (usize, usize),
         blocks: Blocks,
     ) -> Result<LevelMap> {
-        let device = self.gains.device().as_cuda_device()?;
+        let device = self.of_steps.device().as_cuda_device()?;
         let deepest = blocks.deepest_level();
         // Every row, pooled into one key a block.
         let least = (self.heads * blocks.queries * blocks.columns()) as u64;
@@ -103,10 +103,10 @@ impl Gains {
             Some(left) => [0, left as i64, 0],
             None => {
                 return LevelMap::filled(deepest, (batch, heads), blocks)?
-                    .to_device(self.gains.device());
+                    .to_device(self.of_steps.device());
             }
         };
-        let state = Tensor::new(&state, self.gains.device())?;
+        let state = Tensor::new(&state, self.of_steps.device())?;
         let sums = cuda::zeros::<i64>(device, &[DIGITS])?;
         let mut bottom = u64::BITS as i32;
         while bottom > 0 {
@@ -115,7 +115,7 @@ impl Gains {
             self.narrow(device, [&state, &sums], (bottom, bits))?;
         }
         let at =
-            [cuda::at::<f32>(&self.gains)?, cuda::at::<i64>(&state)?, cuda::at::<u8>(&levels)?];
+            [cuda::at::<f32>(&self.of_steps)?, cuda::at::<i64>(&state)?, cuda::at::<u8>(&levels)?];
         let function = cuda::function(device, Image::Ladder, "ladder_levels")?;
         let stream = device.cuda_stream();
         let mut launch = stream.launch_builder(&function);
@@ -133,7 +133,8 @@ impl Gains {
         [state, sums]: [&Tensor; 2],
         (shift, bits): (i32, i32),
     ) -> Result<()> {
-        let at = [cuda::at::<f32>(&self.gains)?, cuda::at::<i64>(state)?, cuda::at::<i64>(sums)?];
+        let at =
+            [cuda::at::<f32>(&self.of_steps)?, cuda::at::<i64>(state)?, cuda::at::<i64>(sums)?];
         let stream = device.cuda_stream();
         let function = cuda::function(device, Image::Ladder, "ladder_sums")?;
         let mut launch = stream.launch_builder(&function);
