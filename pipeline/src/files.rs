@@ -269,7 +269,10 @@ fn partial_prefix(target: &Path) -> Result<OsString, FileError> {
     Ok(kept)
 }
 
-/// Removes partials with this prefix that no living process holds. What cannot be judged is left alone.
+/// What SQLite keeps beside a database and a killed process leaves there.
+const BESIDE_A_DATABASE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Removes partials with this prefix that no living process holds, and what lay beside them. What cannot be judged is left alone.
 fn sweep(folder: &Path, prefix: &OsString) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -277,6 +280,14 @@ fn sweep(folder: &Path, prefix: &OsString) {
         let Some(rest) = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()) else {
             continue;
         };
+        let side = BESIDE_A_DATABASE.iter().find(|side| rest.ends_with(side.as_bytes()));
+        if let (Some(side), Some(name)) = (side, name.to_str()) {
+            let owner = folder.join(name.strip_suffix(side).unwrap_or(name));
+            if !owner.exists() {
+                let _ = fs::remove_file(entry.path());
+            }
+            continue;
+        }
         if rest.is_empty() || !rest.iter().all(|b| b.is_ascii_digit() || *b == b'-') {
             continue;
         }
@@ -285,6 +296,11 @@ fn sweep(folder: &Path, prefix: &OsString) {
         if file.try_lock().is_ok() {
             let is_folder = file.metadata().is_ok_and(|m| m.is_dir());
             let _ = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            for side in BESIDE_A_DATABASE {
+                let mut beside = path.clone().into_os_string();
+                beside.push(side);
+                let _ = fs::remove_file(beside);
+            }
         }
     }
 }
@@ -330,7 +346,9 @@ mod tests {
         let dead_folder = folder.path().join(".clip.mp4.tessera-partial-1-8");
         let stranger = folder.path().join(".clip.mp4.tessera-partial-notes");
         let other = folder.path().join(".other.mp4.tessera-partial-1-7");
-        for file in [&dead, &stranger, &other] {
+        let journal = folder.path().join(".clip.mp4.tessera-partial-1-7-journal");
+        let orphan = folder.path().join(".clip.mp4.tessera-partial-1-9-journal");
+        for file in [&dead, &stranger, &other, &journal, &orphan] {
             File::create(file).unwrap();
         }
         fs::create_dir(&dead_folder).unwrap();
@@ -339,7 +357,7 @@ mod tests {
         assert!(
             living.path().exists() && second.path().exists() && stranger.exists() && other.exists()
         );
-        assert!(!dead.exists() && !dead_folder.exists());
+        assert!(!dead.exists() && !dead_folder.exists() && !journal.exists() && !orphan.exists());
         drop(living);
         second.commit().unwrap();
         assert!(path.exists());

@@ -32,6 +32,8 @@ pub(crate) fn id() -> Id {
 pub(super) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     let compare = &store.compare;
     let area = ui.available_rect_before_wrap();
+    // A widget that is not told of loses the keyboard after a frame.
+    ui.ctx().check_for_id_clash(id(), area, "the compared clips");
     let response = ui.interact(area, id(), Sense::click_and_drag());
     if compare.wants_focus || response.is_pointer_button_down_on() || response.clicked() {
         response.request_focus();
