@@ -35,7 +35,8 @@ pub(super) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     // A widget that is not told of loses the keyboard after a frame.
     ui.ctx().check_for_id_clash(id(), area, "the compared clips");
     let response = ui.interact(area, id(), Sense::click_and_drag());
-    if compare.wants_focus || response.is_pointer_button_down_on() || response.clicked() {
+    let is_taken = response.clicked() || response.drag_stopped();
+    if compare.wants_focus || is_taken || response.is_pointer_button_down_on() {
         response.request_focus();
     }
     let painter = ui.painter().with_clip_rect(area);
