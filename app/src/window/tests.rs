@@ -157,7 +157,8 @@ impl Desk {
     pub(super) fn wait(&mut self, what: &str, is_there: impl Fn(&Window) -> bool) {
         let start = Instant::now();
         while !is_there(self.harness.state()) {
-            assert!(start.elapsed() < PATIENCE, "{what} did not come");
+            let log = || self.harness.state().store.log.lines();
+            assert!(start.elapsed() < PATIENCE, "{what} did not come; the log: {:#?}", log());
             std::thread::sleep(Duration::from_millis(10));
             self.harness.step();
         }
