@@ -21,6 +21,7 @@ use super::lens::{self, Reader, brush, cuts, mass, replays};
 use super::log::Level;
 use super::meter::Meter;
 use super::prefs::Remembered;
+use super::saving::Saver;
 use super::store::{Over, Store};
 use super::theme::install_fonts;
 use super::views;
@@ -58,8 +59,8 @@ pub(crate) struct Window {
     pub(crate) compare: compare::apply::Desks,
     dial: Dial,
     toasts: Toasts,
-    /// Where to remember things; `None` remembers nothing.
-    folder: Option<PathBuf>,
+    /// Writes what is to be remembered; `None` remembers nothing.
+    saver: Option<Saver>,
     saved_at: Instant,
     /// Whether something to remember has changed since.
     pub(super) is_unsaved: bool,
@@ -108,9 +109,9 @@ impl Window {
             mass: mass::Desk::start(ctx)?,
             replays: replays::Desk::start(ctx)?,
             compare: compare::apply::Desks::start(ctx, folder.clone())?,
+            saver: folder.map(|folder| Saver::start(folder, ctx)).transpose()?,
             dial,
             toasts: Toasts::default().with_anchor(Anchor::BottomRight),
-            folder,
             saved_at: Instant::now(),
             is_unsaved: false,
             saved_queue,
@@ -311,6 +312,10 @@ impl Window {
 
     /// Saves after a change, but not after each; the queue at once, so that a crash costs no clip.
     fn save(&mut self, ctx: &Context) {
+        let failed = self.saver.as_ref().and_then(Saver::failed);
+        if let Some(error) = failed {
+            self.store.log.say(Level::Error, error);
+        }
         let queue = self.store.unfinished();
         if queue == self.saved_queue {
             if !self.is_unsaved {
@@ -323,19 +328,16 @@ impl Window {
         }
         self.saved_queue = queue;
         self.size = ctx.input(|input| input.content_rect().size()).into();
-        if let Some(folder) = self.folder.clone() {
-            let prefs = Box::new(self.store.prefs(self.size));
-            self.workers.give(Errand::Save { folder, prefs });
+        if let Some(saver) = &self.saver {
+            saver.save(self.store.prefs(self.size));
         }
         (self.saved_at, self.is_unsaved) = (Instant::now(), false);
     }
 
     /// Saves for the last time and ends the engine.
     pub(crate) fn close(&mut self) {
-        if let Some(folder) = &self.folder
-            && let Err(error) = self.store.prefs(self.size).write(folder)
-        {
-            tracing::error!("what the window remembers could not be saved: {error}");
+        if let Some(saver) = self.saver.take() {
+            saver.save(self.store.prefs(self.size));
         }
         if let Some(bridge) = &mut self.bridge {
             bridge.close();

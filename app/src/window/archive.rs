@@ -37,6 +37,8 @@ pub(crate) enum Told {
     Found(String, Vec<i64>),
     /// A row.
     Row(Box<Row>),
+    /// A row that was given these tags, as it is now.
+    Tagged(Box<Row>, String),
     /// Its picture: so many frames side by side.
     Thumb(i64, Arc<ColorImage>, usize),
     /// All of a run.
@@ -163,7 +165,7 @@ impl Keeper {
                 history.set_tags(*id, tags)?;
                 let rows = history.rows(&[*id])?;
                 for row in rows {
-                    self.say(Told::Row(Box::new(row)));
+                    self.say(Told::Tagged(Box::new(row), tags.clone()));
                 }
             }
             Ask::Forget(id, video) => {

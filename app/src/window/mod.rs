@@ -13,7 +13,7 @@
 //! - A view is a function `show(ui, &Store, &mut Vec<Action>)` in a file of its own below `views/`. It changes nothing.
 //! - [`action::Action`] is what a view may ask for; `apply` does it, after everything was drawn.
 //! - [`commands::COMMANDS`] is the one table from which menus, palette, keys and the `?` sheet come.
-//! - [`bridge`] and [`workers`] are threads that fill bounded channels and wake the window. The window's thread never waits: no
+//! - [`bridge`], [`workers`] and [`saving`] are threads behind bounded channels that wake the window. Its own thread never waits: no
 //!   file, no plan, no decoding on it. It draws when something came or was touched, while a film plays, and never else.
 //! - Colours and sizes are data in `assets/theme/`; only [`theme`] makes colours.
 //!
@@ -46,6 +46,7 @@ mod prefs;
 mod queue;
 mod renderer;
 mod runs;
+mod saving;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ pub(crate) enum Wish {
     Star(i64, bool),
     /// Write this into the field of tags.
     TypeTags(String),
-    /// Give the chosen one the tags in the field.
+    /// Give the chosen one the tags that were written.
     SaveTags,
     /// Pictures in a grid, or lines.
     Grid(bool),
@@ -72,8 +72,8 @@ pub(crate) struct Past {
     pub(crate) chosen: Option<i64>,
     /// To be brought into sight and given the keyboard.
     pub(crate) wanted: Option<i64>,
-    /// What is in the field of tags.
-    pub(crate) tags: String,
+    /// What a person wrote into the field of tags and no row has yet; without, the field shows the row's own.
+    written_tags: Option<String>,
     /// Pictures in a grid rather than lines.
     pub(crate) is_grid: bool,
     rows: BTreeMap<i64, Row>,
@@ -149,10 +149,36 @@ impl Past {
         self.thumbs.len().max(self.rows.len())
     }
 
-    /// Chooses a run, with its tags in the field.
+    /// Chooses a run. Tags that were written for another are to be saved before.
     pub(crate) fn choose(&mut self, id: Option<i64>) {
+        if self.chosen != id {
+            self.written_tags = None;
+        }
         self.chosen = id;
-        self.tags = id.and_then(|id| self.row(id)).map(|row| row.tags.clone()).unwrap_or_default();
+    }
+
+    /// What the field of tags shows: a row that is read late never takes what a person wrote.
+    pub(crate) fn tags<'a>(&'a self, row: &'a Row) -> &'a str {
+        self.written_tags.as_deref().unwrap_or(&row.tags)
+    }
+
+    /// Takes what a person wrote into the field of tags.
+    pub(crate) fn write_tags(&mut self, tags: String) {
+        self.written_tags = Some(tags);
+    }
+
+    /// The chosen run and the tags that it is to have, while it has others.
+    pub(crate) fn unsaved_tags(&self) -> Option<(i64, &str)> {
+        let (id, written) = (self.chosen?, self.written_tags.as_deref()?);
+        (self.row(id).map(|row| row.tags.as_str()) != Some(written)).then_some((id, written))
+    }
+
+    /// Takes a row in that got its tags, of these words.
+    pub(crate) fn tagged(&mut self, row: Row, words: &str) {
+        if self.chosen == Some(row.id) && self.written_tags.as_deref() == Some(words) {
+            self.written_tags = None;
+        }
+        self.see(row);
     }
 
     /// The run behind one in the list, or the one before it at the end.

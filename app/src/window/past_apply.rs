@@ -23,10 +23,10 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
             past.ask(&ids);
             archive.ask(Ask::See(ids));
         }
-        Wish::Choose(id) => past.choose(id),
+        Wish::Choose(id) => choose(window, id),
         Wish::MoveTo(id) => {
-            past.choose(Some(id));
             past.wanted = Some(id);
+            choose(window, Some(id));
         }
         Wish::Reached => past.wanted = None,
         Wish::Star(id, is_starred) => {
@@ -34,12 +34,8 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
             archive.ask(Ask::Star(id, is_starred));
             archive.ask(Ask::Find(past.line.clone()));
         }
-        Wish::TypeTags(tags) => past.tags = tags,
-        Wish::SaveTags => {
-            if let Some(id) = past.chosen {
-                archive.ask(Ask::Tags(id, past.tags.clone()));
-            }
-        }
+        Wish::TypeTags(tags) => past.write_tags(tags),
+        Wish::SaveTags => save_tags(window),
         Wish::Grid(is_grid) => past.is_grid = is_grid,
         Wish::Restore(id) => {
             if let Some(request) = past.row(id).and_then(|row| row.request.clone()) {
@@ -73,6 +69,19 @@ pub(super) fn apply(window: &mut Window, wish: Wish) {
     }
 }
 
+/// Chooses a run; what was written for the one before is saved.
+fn choose(window: &mut Window, id: Option<i64>) {
+    save_tags(window);
+    window.store.past.choose(id);
+}
+
+/// Saves the tags that were written.
+fn save_tags(window: &Window) {
+    if let Some((id, tags)) = window.store.past.unsaved_tags() {
+        window.archive.ask(Ask::Tags(id, tags.to_owned()));
+    }
+}
+
 /// Takes in what the archive told.
 pub(super) fn hear(window: &mut Window, ctx: &Context) {
     for told in window.archive.told() {
@@ -84,12 +93,8 @@ pub(super) fn hear(window: &mut Window, ctx: &Context) {
                     store.past.take(found);
                 }
             }
-            Told::Row(row) => {
-                if store.past.chosen == Some(row.id) {
-                    store.past.tags.clone_from(&row.tags);
-                }
-                store.past.see(*row);
-            }
+            Told::Row(row) => store.past.see(*row),
+            Told::Tagged(row, words) => store.past.tagged(*row, &words),
             Told::Thumb(id, image, frames) => {
                 let name = format!("history {id}");
                 let texture = ctx.load_texture(name, image, TextureOptions::LINEAR);

@@ -1,4 +1,4 @@
-//! What takes longer than a frame of the window: planning, reading folders and files, decoding, saving, asking for a file.
+//! What takes longer than a frame of the window: planning, reading folders and files, decoding, asking for a file.
 //!
 //! Two threads: one plans, newest question first and after a pause in the typing; one does errands in their order. A dialog has a
 //! thread while it is open. Answers come through one bounded channel, and each wakes the window.
@@ -23,7 +23,6 @@ use super::models::{self, Model};
 use super::pace;
 use super::planning::{Answer, Question};
 use super::player::{Film, Source};
-use super::prefs::Prefs;
 
 /// How long the form must rest before it is planned.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -49,8 +48,6 @@ pub(crate) enum Errand {
     FullSteps(Box<Request>),
     /// Copy a file.
     Copy { from: PathBuf, to: PathBuf },
-    /// Save what the window remembers.
-    Save { folder: PathBuf, prefs: Box<Prefs> },
     /// Show a folder in the system's file manager.
     Reveal(PathBuf),
 }
@@ -286,9 +283,6 @@ impl Errand {
             }),
             Self::Dropped(path) if lens::is_for_lens(&path) => Some(Reply::Recording(path)),
             Self::Dropped(path) => Self::Settings(path).run(),
-            Self::Save { folder, prefs } => prefs.write(&folder).err().map(|error| {
-                Reply::Failed(format!("What the window remembers could not be saved: {error}"))
-            }),
             Self::Reveal(folder) => reveal(&folder).err().map(Reply::Failed),
         }
     }

@@ -16,6 +16,7 @@ use super::Desk;
 use crate::window::player::Source;
 use crate::window::prefs::Prefs;
 use crate::window::runs::State;
+use crate::window::workers::Errand;
 
 /// A window with a prompt in its form.
 pub(super) fn desk() -> Desk {
@@ -187,6 +188,11 @@ fn a_crash_costs_no_clip_that_waits() {
     let began = std::time::Instant::now();
     desk.wait("the file", |window| saved(window).len() == 3);
     assert!(began.elapsed() < std::time::Duration::from_secs(4), "at once, not with the rest");
+    // An errand that does not end, for nobody writes into this pipe, must not stand before it.
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let to = folder.path().join("copy");
+    desk.window().workers.give(Errand::Copy { from: pipe, to });
     let began = std::time::Instant::now();
     desk.harness.get_by_label("Later: a cube").click();
     desk.wait("their order", |window| saved(window) == ["a ball", "a cone", "a cube"]);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use eframe::egui::{Key, Modifiers, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use tessera_pipeline::history::{History, Strip};
+use tessera_pipeline::history::{History, Row, Strip};
 use tessera_pipeline::receipt::Receipt;
 
 use super::{Desk, pictures};
+use crate::window::archive::Ask;
 
 /// A receipt as a sidecar holds it.
 pub(super) fn receipt(prompt: &str, steps: u32, video: &Path) -> Receipt {
@@ -118,6 +119,33 @@ fn a_clip_is_found_starred_tagged_and_its_settings_come_back() {
     assert_eq!(desk.window().store.past.found.as_deref(), Some([2].as_slice()));
     let unnamed = desk.harness.unnamed_widgets();
     assert!(unnamed.is_empty(), "{unnamed:#?}");
+}
+
+#[test]
+fn a_row_that_is_read_late_leaves_the_tags_that_were_typed() {
+    let mut desk = desk(&["a red ball", "a blue cube"]);
+    desk.wait("rows", |window| window.store.past.row(1).is_some());
+    let tags = |desk: &Desk| desk.harness.get_by_label("Tags").accesskit_node().value();
+    let read_again = |desk: &mut Desk| {
+        let row = desk.window().store.past.row(2).unwrap().clone();
+        desk.harness.state_mut().store.past.see(Row { prompt: "old".into(), ..row });
+        desk.window().archive.ask(Ask::See(vec![2]));
+        desk.wait("its row", |window| window.store.past.row(2).unwrap().prompt == "a blue cube");
+    };
+    click(&mut desk, "a blue cube, 2");
+    desk.harness.get_by_label("Tags").focus();
+    desk.harness.run_steps(2);
+    desk.harness.event(eframe::egui::Event::Text("keeper,floor".into()));
+    desk.harness.run_steps(2);
+    read_again(&mut desk);
+    assert_eq!(tags(&desk).as_deref(), Some("keeper,floor"));
+    // Whoever goes on to another clip has written them too.
+    click(&mut desk, "a red ball, 2");
+    desk.wait("the tags", |window| window.store.past.row(2).unwrap().tags == "keeper, floor");
+    assert_eq!(tags(&desk).as_deref(), Some(""));
+    read_again(&mut desk);
+    click(&mut desk, "a blue cube, 2");
+    assert_eq!(tags(&desk).as_deref(), Some("keeper, floor"), "as they are kept");
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Acti
             });
         });
         ui.add_space(4.0);
-        let mut tags = store.past.tags.clone();
+        let mut tags = store.past.tags(row).to_owned();
         let field = TextEdit::singleline(&mut tags)
             .hint_text("Tags, commas between them")
             .desired_width(f32::INFINITY);
@@ -69,7 +69,7 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, row: &Row, actions: &mut Vec<Acti
         if field.changed() {
             want(Wish::TypeTags(tags));
         }
-        if field.lost_focus() && store.past.tags != row.tags {
+        if field.lost_focus() {
             want(Wish::SaveTags);
         }
         ui.add_space(6.0);
