@@ -50,7 +50,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.file)?;
+        if !self.file.is_empty() {
+            write!(f, "{}: ", self.file)?;
+        }
         if !self.name.is_empty() {
             write!(f, "{}: ", self.name)?;
         }

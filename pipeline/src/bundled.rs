@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tessera_models::folder::ModelFolder;
+
 use crate::{Error, Result};
 
 /// Names the folder that holds `toybox/`.
@@ -67,6 +69,12 @@ pub fn is_bundled(folder: &Path) -> bool {
         (Ok(bundled), Ok(folder)) => bundled == folder,
         _ => false,
     }
+}
+
+/// Whether the bundled model is the one with this fingerprint. Reads its headers.
+pub fn has_fingerprint(fingerprint: &str) -> bool {
+    let folder = model().ok().and_then(|folder| ModelFolder::open(&folder).ok());
+    folder.is_some_and(|folder| folder.fingerprint() == fingerprint)
 }
 
 #[cfg(test)]

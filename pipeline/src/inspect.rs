@@ -7,6 +7,7 @@ use serde::Serialize;
 use tessera_models::folder;
 pub use tessera_models::folder::{Inspection, Part};
 
+use crate::bundled;
 use crate::latents::{self, Description};
 use crate::plan::files::sidecar_of;
 use crate::receipt::{Embedded, Receipt};
@@ -76,6 +77,32 @@ impl Report {
             Self::Request(request) => Some(request),
             Self::Recording(recording) => Some(&recording.run.request),
         }
+    }
+
+    /// The fingerprint of the model that it was made with, where it is told.
+    fn fingerprint(&self) -> Option<&str> {
+        match self {
+            Self::Model(_) | Self::Plan(_) | Self::Request(_) => None,
+            Self::Video(video) => {
+                video.embedded.as_ref().map(|embedded| embedded.fingerprint.as_str())
+            }
+            Self::Latents(latents) => {
+                latents.description.as_ref().map(|description| description.fingerprint.as_str())
+            }
+            Self::Sidecar(receipt) => Some(&receipt.model.fingerprint),
+            Self::Recording(recording) => Some(&recording.run.model.fingerprint),
+        }
+    }
+
+    /// The request inside, to run on this machine: where the bundled model has the weights that it was made with and the folder
+    /// that it names is not here, it names none.
+    pub fn request_here(&self) -> Option<Request> {
+        let mut request = self.request()?.clone();
+        let is_gone = request.model.as_ref().is_some_and(|folder| !folder.is_dir());
+        if is_gone && self.fingerprint().is_some_and(bundled::has_fingerprint) {
+            request.model = None;
+        }
+        Some(request)
     }
 }
 
@@ -296,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_bundled_model_is_usable_and_says_so() {
-        let report = inspect(&crate::bundled::model().unwrap()).unwrap();
+        let report = inspect(&bundled::model().unwrap()).unwrap();
         let text = report.to_string();
         assert!(
             text.contains("usable     yes") && text.contains("WanTransformer3DModel"),
@@ -311,5 +338,15 @@ mod tests {
         let text = inspect(folder.path()).unwrap().to_string();
         assert!(text.contains("usable     no"), "{text}");
         assert!(inspect(&folder.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn a_clip_of_the_bundled_model_is_made_again_where_its_folder_was_another() {
+        let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/recordings/psa.mp4");
+        let report = inspect(&clip).unwrap();
+        let named = report.request().unwrap().model.clone().unwrap();
+        assert!(!named.is_dir(), "a path from another folder: {}", named.display());
+        let here = report.request_here().unwrap();
+        assert_eq!(here, Request { model: None, ..report.request().unwrap().clone() });
     }
 }

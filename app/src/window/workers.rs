@@ -292,8 +292,8 @@ impl Errand {
 fn settings(path: &Path) -> Result<Box<Request>, String> {
     let report = inspect::inspect(path).map_err(|error| error.to_string())?;
     report
-        .request()
-        .map(|request| Box::new(request.clone()))
+        .request_here()
+        .map(Box::new)
         .ok_or_else(|| format!("{}: there are no settings of Tessera's in it", path.display()))
 }
 

@@ -144,6 +144,12 @@ fn survey(path: &Path) -> Survey {
         problems: Problems::new(path),
         read: None,
     };
+    if !path.is_dir() {
+        let got = if path.exists() { "a file" } else { "nothing, for it is not there" };
+        let advice = "name the folder where it is now; without a name the bundled model is used";
+        survey.problems.push(Problem::new("", "", "a checkpoint folder", got).advice(advice));
+        return survey;
+    }
     let mut texts = BTreeMap::new();
     let index = shards::read_json(path, index::FILE).and_then(|text| {
         let parsed = ModelIndex::parse(&text);

@@ -117,6 +117,8 @@ fn the_fingerprint_is_of_the_content_and_not_of_the_place() {
 #[test]
 fn a_folder_that_is_none_says_so() {
     let folder = tempfile::tempdir().unwrap();
+    let gone = ModelFolder::open(&folder.path().join("gone")).unwrap_err().to_string();
+    assert!(gone.contains("  expected a checkpoint folder, got nothing, for it is not"), "{gone}");
     let told = refusals(&folder);
     assert!(told.len() == 1 && told[0].starts_with("model_index.json: "), "{told:?}");
     fs::write(folder.path().join("model_index.json"), "{\"a\": 1}").unwrap();

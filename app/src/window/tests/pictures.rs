@@ -12,11 +12,12 @@ use tessera_pipeline::events::{EventKind, JobId, Phase};
 use tessera_pipeline::gaze::Reading;
 use tessera_pipeline::preview::Preview;
 
-use super::{Desk, live, open};
+use super::{Desk, lens, live, open, tuned, words};
 use crate::window::cursor::Cursor;
 use crate::window::layout::{Pane, reveal};
 use crate::window::lens::{Cell, Face, Measure, Sort};
 use crate::window::player::Source;
+use crate::window::store::Over;
 use crate::window::workers::Errand;
 
 /// Whether this machine can draw. One that cannot skips these tests and says so.
@@ -153,6 +154,10 @@ fn states_are_drawn() {
         desk.press(Modifiers::COMMAND, Key::Comma);
         look(&mut desk, &name("preferences"));
         desk.press(Modifiers::NONE, Key::Escape);
+        desk.harness.state_mut().store.over = Over::Keys;
+        desk.harness.run_steps(3);
+        look(&mut desk, &name("keys"));
+        desk.press(Modifiers::NONE, Key::Escape);
         let error = "the disk is full: 3 MB of 40 MB of out/ball.mp4 were written".to_owned();
         desk.tell(1, EventKind::Failed { error, kind: FailureKind::Output, kept: Vec::new() });
         let first = Cursor { run: Some(JobId(1)), ..desk.window().store.trail.now() };
@@ -166,6 +171,8 @@ fn states_are_drawn() {
             film.is_some_and(|film| matches!(film.source, Source::Clip { .. }))
         });
         look(&mut desk, &name("done"));
+        tuned::tune(&mut desk);
+        look(&mut desk, &name("tuned"));
     }
 }
 
@@ -179,7 +186,7 @@ fn the_lens_is_drawn() {
         reveal(desk.harness.state_mut().store.layout.as_mut(), Pane::Lens);
         desk.harness.run_steps(3);
         look(&mut desk, &name("empty"));
-        let mut desk = super::lens::open_example(desk);
+        let mut desk = lens::open_example(desk);
         look(&mut desk, &name("map"));
         for face in [Face::Scores, Face::Order] {
             desk.harness.state_mut().store.lens.face = face;
@@ -225,5 +232,13 @@ fn the_lens_is_drawn_while_a_clip_is_made() {
         desk.wait("some steps", live::shows_step(3));
         look(&mut desk, &format!("lens-live-{theme}-1280"));
         desk.harness.state_mut().close();
+        let builder = Harness::builder().with_size(Vec2::new(1280.0, 800.0)).wgpu();
+        let mut desk = Desk::with(builder);
+        if theme == "light" {
+            desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+        }
+        let mut desk = lens::open_with(desk, lens::recording());
+        words::show_word(&mut desk, "Word 3, ball");
+        look(&mut desk, &format!("lens-words-{theme}-1280"));
     }
 }

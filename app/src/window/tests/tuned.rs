@@ -20,13 +20,9 @@ fn preset(name: &str, settings: &Value, time: f64) -> Preset {
     }
 }
 
-#[test]
-fn presets_are_offered_for_their_place_and_set_attention_alone() {
-    let mut desk = Desk::new();
-    assert!(desk.harness.query_by_label("Tuned").is_none(), "nothing was tuned");
+/// Lets the window know of two presets that were tuned for what it plans.
+pub(super) fn tune(desk: &mut Desk) {
     let store = &mut desk.harness.state_mut().store;
-    store.draft.set("steps", Some(4.into()));
-    store.draft.set("refresh", Some("2".into()));
     let plan = store.planning.plan().expect("a plan").clone();
     let tuned = Tuned {
         program: "tessera".into(),
@@ -45,6 +41,16 @@ fn presets_are_offered_for_their_place_and_set_attention_alone() {
         Answer { number: 1000, plan: Ok(Box::new(plan)), snapped: None, tuned: Some(tuned) };
     store.planning.take(answer);
     desk.harness.run_steps(3);
+}
+
+#[test]
+fn presets_are_offered_for_their_place_and_set_attention_alone() {
+    let mut desk = Desk::new();
+    assert!(desk.harness.query_by_label("Tuned").is_none(), "nothing was tuned");
+    let draft = &mut desk.harness.state_mut().store.draft;
+    draft.set("steps", Some(4.into()));
+    draft.set("refresh", Some("2".into()));
+    tune(&mut desk);
     desk.sees("Tuned");
     desk.harness.get_by_label("Fast, 0.74 of the time").click();
     desk.harness.run_steps(3);

@@ -17,18 +17,26 @@ fn open_words(desk: &mut Desk) {
     desk.harness.run_steps(3);
 }
 
-#[test]
-fn a_click_on_a_word_shows_where_it_acts() {
-    let mut desk = desk();
-    open_words(&mut desk);
-    assert!(label(&desk, "Frame 1 of 5, no word shown").ends_with("shown"));
-    desk.harness.get_by_label("Word 3, ball").click();
+/// Opens the words and measures one.
+pub(super) fn show_word(desk: &mut Desk, word: &str) {
+    if desk.window().store.lens.face != Face::Words {
+        open_words(desk);
+    }
+    desk.harness.get_by_label(word).click();
     desk.harness.run_steps(2);
     desk.wait("the word", |window| {
         let store = &window.store;
         let look = store.lens.subject().unwrap().look(store.trail.now());
         crate::window::lens::brush::shown_word(&store.lens.brush, look).is_some()
     });
+}
+
+#[test]
+fn a_click_on_a_word_shows_where_it_acts() {
+    let mut desk = desk();
+    open_words(&mut desk);
+    assert!(label(&desk, "Frame 1 of 5, no word shown").ends_with("shown"));
+    show_word(&mut desk, "Word 3, ball");
     assert!(label(&desk, "Frame 1 of 5, the word ball").contains("mean of all heads of layer 0"));
     assert!(label(&desk, "Latent frame 1 of 2, ").contains('%'));
     desk.sees("of the look at words");

@@ -35,13 +35,16 @@ pub(crate) fn show(
             {
                 actions.push(Action::Set(row.key, None));
             }
-            if row.key == "seed" {
-                seed(ui, store, actions);
+            if row.key == "seed" && parts::icon(ui, "New", Command::NewSeed.row().name).clicked() {
+                actions.push(Action::Run(Command::NewSeed));
             }
             let control = control(ui, row, given, resolved, actions);
             control.labelled_by(name.id).on_hover_text(draft::help(row.key));
         });
     });
+    if row.key == "seed" {
+        next_seed(ui, store, actions);
+    }
     if let Some(value) = given.filter(|value| !row.allows(value)) {
         let got = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         parts::note(ui, store.theme.colors.error, &format!("expected {}, got \"{got}\"", row.kind));
@@ -52,12 +55,17 @@ pub(crate) fn show(
 fn name(ui: &mut Ui, key: &str, is_given: bool) -> Response {
     let text = RichText::new(draft::label(key));
     let text = if is_given { text.strong() } else { text };
+    cell(ui, text).on_hover_text(draft::help(key))
+}
+
+/// Words in the column of names.
+fn cell(ui: &mut Ui, text: RichText) -> Response {
     let size = Vec2::new(NAMES, ui.spacing().interact_size.y);
     let cell = ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
         ui.set_min_width(NAMES);
         ui.add(Label::new(text).truncate())
     });
-    cell.inner.on_hover_text(draft::help(key))
+    cell.inner
 }
 
 fn control(
@@ -174,25 +182,23 @@ pub(super) fn suffix(row: &Setting, number: f64) -> String {
     if unit.is_empty() { unit } else { format!(" {unit}") }
 }
 
-/// How the next seed is chosen.
-fn seed(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
-    if parts::icon(ui, "New", Command::NewSeed.row().name).clicked() {
-        actions.push(Action::Run(Command::NewSeed));
-    }
-    let now = SeedMode::ALL.iter().find(|(mode, ..)| *mode == store.draft.seed_mode);
-    let combo = ComboBox::from_id_salt("seed mode")
-        .width(88.0)
-        .selected_text(now.map_or("", |(_, name, _)| name));
-    let combo = combo.show_ui(ui, |ui| {
-        for (mode, name, help) in SeedMode::ALL {
-            if ui
-                .selectable_label(store.draft.seed_mode == mode, name)
-                .on_hover_text(help)
-                .clicked()
-            {
-                actions.push(Action::SeedMode(mode));
-            }
-        }
+/// How the seed of the clip after this one is chosen, in a line of its own.
+fn next_seed(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
+    let chosen = store.draft.seed_mode;
+    ui.horizontal(|ui| {
+        let name = cell(ui, RichText::new("Next seed"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let of_chosen = SeedMode::ALL.iter().find(|(mode, ..)| *mode == chosen);
+            let (_, words, help) = of_chosen.copied().unwrap_or(SeedMode::ALL[0]);
+            let combo = ComboBox::from_id_salt("seed mode").width(ui.available_width());
+            let combo = combo.selected_text(words).show_ui(ui, |ui| {
+                for (mode, name, help) in SeedMode::ALL {
+                    if ui.selectable_label(chosen == mode, name).on_hover_text(help).clicked() {
+                        actions.push(Action::SeedMode(mode));
+                    }
+                }
+            });
+            combo.response.labelled_by(name.id).on_hover_text(help);
+        });
     });
-    parts::named(&combo.response, "Seed mode");
 }
