@@ -239,7 +239,7 @@ impl Window {
 
     /// Opens a recording in the Lens and brings that to the front.
     pub(crate) fn open_recording(&mut self, path: PathBuf) {
-        self.store.lens.open(path);
+        self.store.lens.open_where_sparse(path);
         layout::reveal(self.store.layout.as_mut(), Pane::Lens);
     }
 
@@ -254,7 +254,7 @@ impl Window {
         if let Some(run) = store.trail.now().run.and_then(|id| store.runs.get(id)) {
             store.lens.accompany(run);
         }
-        if let Some(step) = store.lens.news() {
+        if let Some(step) = store.lens.news(store.trail.now().step) {
             store.trail.follow(step);
         }
         let cursor = store.trail.now();

@@ -10,7 +10,7 @@ use tessera_pipeline::plan::files;
 use tessera_pipeline::recording::partial_of;
 use tessera_pipeline::request::Request;
 
-use super::{Lens, Subject, Wanted};
+use super::{Lens, Wanted};
 use crate::window::runs::Run;
 
 /// A growing recording is read again at most this often, unless a step has ended.
@@ -58,7 +58,7 @@ impl Lens {
         }
         let Some(wanted) = &mut self.wanted else { return };
         if !grows && wanted.path == partial_of(&path) {
-            *wanted = Wanted { path, revision: wanted.revision + 1, grows };
+            *wanted = Wanted { path, revision: wanted.revision + 1, grows, seeks_sparse: false };
         } else if grows && wanted.path == path {
             let steps = run.steps.map_or(0, |(done, _)| done);
             let is_due = self.live.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY);
@@ -83,12 +83,22 @@ impl Lens {
         (self.follows, self.has_news) = (follows, follows);
     }
 
-    /// The step to look at because it is the newest, once after each that has come.
-    pub(crate) fn news(&mut self) -> Option<usize> {
-        let has_news = std::mem::take(&mut self.has_news) && self.follows;
+    /// The step to look at: the newest, once after each that has come, or where a recording that was opened begins to be sparse.
+    pub(crate) fn news(&mut self, step: usize) -> Option<usize> {
+        let has_news = std::mem::take(&mut self.has_news);
         let is_shown = self.subject.as_ref().map(|subject| &subject.path)
             == self.wanted.as_ref().map(|wanted| &wanted.path);
-        self.subject().filter(|_| has_news && is_shown).map(Subject::newest_step)
+        if !(has_news && is_shown) {
+            return None;
+        }
+        let seeks =
+            self.wanted.as_mut().is_some_and(|wanted| std::mem::take(&mut wanted.seeks_sparse));
+        let subject = self.subject()?;
+        if self.follows {
+            Some(subject.newest_step())
+        } else {
+            seeks.then(|| subject.sparse_step(step))
+        }
     }
 }
 

@@ -141,6 +141,8 @@ struct Wanted {
     revision: u64,
     /// Whether it is still being written.
     grows: bool,
+    /// Whether a person opened it, and is to be shown a step in which something was left out.
+    seeks_sparse: bool,
 }
 
 /// All state of the Lens.
@@ -206,7 +208,16 @@ impl Lens {
     /// Opens a recording; what was open stays until it has been read.
     pub(crate) fn open(&mut self, path: PathBuf) {
         let revision = self.wanted.as_ref().map_or(0, |wanted| wanted.revision + 1);
-        (self.wanted, self.follows) = (Some(Wanted { path, revision, grows: false }), false);
+        let wanted = Wanted { path, revision, grows: false, seeks_sparse: false };
+        (self.wanted, self.follows) = (Some(wanted), false);
+    }
+
+    /// Opens a recording at a step in which something was left out.
+    pub(crate) fn open_where_sparse(&mut self, path: PathBuf) {
+        self.open(path);
+        if let Some(wanted) = &mut self.wanted {
+            wanted.seeks_sparse = true;
+        }
     }
 
     /// Does what a view asked for; opening a file is not for the Lens alone.
@@ -225,7 +236,7 @@ impl Lens {
 
     /// What the reader is to be asked, when that is something new.
     pub(crate) fn ask(&mut self, cursor: Cursor) -> Option<Ask> {
-        let Wanted { path, revision, grows } = self.wanted.clone()?;
+        let Wanted { path, revision, grows, .. } = self.wanted.clone()?;
         // A frame or token that moves is no other map.
         let Cursor { step, branch, layer, head, .. } = cursor;
         let cursor = Cursor { step, branch, layer, head, ..Cursor::default() };
@@ -299,7 +310,9 @@ impl Lens {
             Found::Refused(path, error) => {
                 let shown = self.subject.as_ref().map(|subject| subject.path.clone());
                 if self.wanted.as_ref().is_some_and(|wanted| wanted.path == path) {
-                    self.wanted = shown.map(|path| Wanted { path, revision: 0, grows: false });
+                    let seeks_sparse = false;
+                    self.wanted =
+                        shown.map(|path| Wanted { path, revision: 0, grows: false, seeks_sparse });
                     self.asked = None;
                 }
                 return Err(error);

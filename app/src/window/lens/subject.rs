@@ -150,6 +150,15 @@ impl Subject {
         whole.iter().rposition(|is_whole| *is_whole).unwrap_or(0)
     }
 
+    /// A step in which something was left out: this one, or else the first; this one where nothing was.
+    pub(super) fn sparse_step(&self, step: usize) -> usize {
+        let steps = self.calls.chunks(self.calls_of_step());
+        let is_sparse = |call: &Arc<Call>| call.mode != Mode::Dense;
+        let sparse: Vec<bool> = steps.map(|calls| calls.iter().flatten().any(is_sparse)).collect();
+        let first = sparse.iter().position(|is_sparse| *is_sparse);
+        if sparse.get(step) == Some(&true) { step } else { first.unwrap_or(step) }
+    }
+
     /// Whether nothing more will come of this call: a later one is there, or the run has ended.
     pub(super) fn is_past(&self, look: Look) -> bool {
         let newest = self.newest().is_some_and(|newest| newest > self.index(look));

@@ -310,3 +310,15 @@ fn absurd_prompts_are_taken_as_they_are() {
     let read = desk.window().store.planning.plan().unwrap().words_read[0];
     assert!(read.is_some_and(|words| (100..600).contains(&words)), "{read:?}");
 }
+
+#[test]
+fn signs_that_no_font_has_are_told() {
+    let mut desk = desk();
+    assert!(!sees(&desk, "Signs that no font"));
+    for (prompt, is_told) in [("一个红色的球 🎈", true), ("der grüne Würfel, ‘sehr’ groß", false)]
+    {
+        desk.harness.state_mut().store.draft.set("prompt", Some(prompt.into()));
+        desk.harness.run_steps(3);
+        assert_eq!(sees(&desk, "Signs that no font"), is_told, "{prompt}");
+    }
+}

@@ -248,3 +248,15 @@ fn an_example_opens_from_the_empty_lens() {
     desk.wait("the recording", |window| window.store.lens.detail().is_some());
     desk.sees("tessera.recording");
 }
+
+#[test]
+fn a_recording_opens_where_it_begins_to_be_sparse() {
+    let mut desk = Desk::new();
+    let example = tessera_pipeline::bundled::recordings().remove(0);
+    desk.harness.state_mut().open_recording(example);
+    desk.wait("the recording", |window| window.store.lens.detail().is_some());
+    assert_eq!(desk.window().store.trail.now().step, 1, "the first step is dense");
+    desk.wait("its map", |window| {
+        window.store.lens.detail().is_some_and(|detail| detail.look.step == 1)
+    });
+}

@@ -107,7 +107,7 @@ fn a_measurement_can_be_stopped_and_a_run_without_latents_says_why_not() {
 
     let mut desk = open_example(Desk::new());
     open_words(&mut desk);
-    desk.sees("--record-latents f16");
+    desk.sees("Record latents, under Recording in Studio");
     desk.harness.get_by_label("Word 4, ball").click();
     desk.harness.run_steps(2);
     assert!(desk.window().store.lens.brush.working.is_none(), "the chips cannot be pressed");

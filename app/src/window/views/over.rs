@@ -186,7 +186,7 @@ fn settings(ui: &mut Ui, store: &Store, listening: Option<Command>, actions: &mu
             }
             ui.end_row();
             ui.label("Drawing");
-            ui.vertical(|ui| drawing(ui, store, actions));
+            drawing(ui, store, actions);
             ui.end_row();
         },
     );
@@ -232,6 +232,8 @@ fn drawing(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
     if ui.checkbox(&mut spares, row.name).on_hover_text(row.help).changed() {
         actions.push(Action::Run(Command::SpareProcessor));
     }
+    ui.end_row();
+    ui.label("");
     ui.weak(format!(
         "No graphics device: the processor draws ({name}). While it makes a clip the window is drawn every {} seconds \
          and previews rest, until you touch it.",

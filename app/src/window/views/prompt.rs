@@ -68,11 +68,28 @@ pub(crate) fn show(ui: &mut Ui, store: &Store, actions: &mut Vec<Action>) {
             let text = text.replace('\n', " ");
             actions.push(Action::Set(key, (!text.is_empty()).then(|| text.into())));
         }
+        if !has_letters(ui, &text) {
+            let words = "Signs that no font on this machine has are drawn as boxes; the model reads them all the same.";
+            parts::note(ui, ui.visuals().weak_text_color(), words);
+        }
         let warnings = plan.into_iter().flat_map(|plan| &plan.warnings);
         for warning in warnings.filter(|warning| warning.starts_with(said)) {
             parts::note(ui, store.theme.colors.warning, warning);
         }
     }
+}
+
+/// Whether every sign of a text has a letter in a font.
+fn has_letters(ui: &Ui, text: &str) -> bool {
+    let font_id = TextStyle::Body.resolve(ui.style());
+    // Joiners and variation selectors are never drawn by themselves.
+    let is_drawn = |sign: &char| {
+        !sign.is_ascii() && !matches!(*sign, '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}')
+    };
+    text.is_ascii()
+        || ui.fonts_mut(|fonts| {
+            text.chars().filter(is_drawn).all(|sign| fonts.has_glyph(&font_id, sign))
+        })
 }
 
 /// The text in its field; words from the one on that is not read any more are struck out.

@@ -71,7 +71,7 @@ pub(crate) struct Words {
 pub(crate) fn refusal(subject: &Subject) -> Option<String> {
     let has_latents = subject.meta.capture.latents != LatentFormat::None;
     (!has_latents).then(|| {
-        "The clip before this step was not recorded; --record-latents f16 keeps what a step needs to be run again."
+        "The clip before this step was not recorded. Record latents, under Recording in Studio, keeps what a step needs to be run again."
             .into()
     })
 }

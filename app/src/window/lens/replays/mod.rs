@@ -194,7 +194,7 @@ pub(crate) fn refusal(store: &Store) -> Option<String> {
     }
     if subject.meta.capture.latents == LatentFormat::None {
         return Some(
-            "This recording kept no latents, from which a step is run again: record with --record-latents f16 (or f32).".into(),
+            "This recording kept no latents, from which a step is run again: set Record latents to f16 (or f32) under Recording in Studio, and make the clip again.".into(),
         );
     }
     if let Some(run) = store.runs.running() {
