@@ -17,6 +17,10 @@ pub mod conv;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(all(test, not(feature = "cuda")))]
+#[path = "cuda/plan.rs"]
+#[expect(dead_code, reason = "tested without a GPU; only launches use the rest")]
+mod cuda_plan;
 pub mod gpu;
 pub mod keep;
 pub mod levels;

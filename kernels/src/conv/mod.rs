@@ -19,6 +19,10 @@ mod cpu;
 mod cpu_band;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(all(test, not(feature = "cuda")))]
+#[path = "cuda/plan.rs"]
+#[expect(dead_code, reason = "tested without a GPU; only launches use the rest")]
+mod cuda_plan;
 mod reference;
 #[cfg(test)]
 mod tests;

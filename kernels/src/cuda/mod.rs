@@ -24,10 +24,12 @@ use crate::ran::{self, Via};
 
 mod call;
 mod operand;
+mod plan;
 mod tensor_map;
 
-pub(crate) use call::{Gpu, Shape, Walk, short, unit};
-pub(crate) use operand::{at, config, gpu, room, zeros};
+pub(crate) use call::{Gpu, config, launch_config};
+pub(crate) use operand::{address_of, at, gpu, room, zeros};
+pub(crate) use plan::{Shape, Walk, short, unit};
 pub(crate) use tensor_map::{Boxes, TensorMap, narrow_boxes};
 
 /// A fatbinary.

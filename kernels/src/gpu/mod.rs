@@ -1,6 +1,7 @@
 //! The NVIDIA GPUs of this machine: what they are, opening one, its memory, and time on its stream.
 //!
-//! Everything of a device runs on one stream, in the order in which it was asked for, whichever thread asks.
+//! Everything of a device runs on one stream, in the order in which it was asked for, whichever thread asks; but for copies
+//! to the host that nothing waits for, a [`Fetch`] each.
 
 use std::{
     collections::VecDeque,
@@ -11,6 +12,11 @@ use candle_core::{Device, Result};
 
 #[cfg(feature = "cuda")]
 mod cuda;
+mod fetch;
+#[cfg(feature = "cuda")]
+mod side;
+
+pub use fetch::Fetch;
 
 /// One GPU, as its driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! The densities of a map's heads, counted where the map is and read when somebody asks: counting does not wait for a GPU.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Result, Tensor};
 
 use super::Density;
-use crate::blocks::Blocks;
+use crate::{blocks::Blocks, gpu::Fetch};
 
 /// The density of every (sample, head) of a map, in row-major order.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ enum Kind {
     /// heads that count as full.
     #[cfg_attr(not(any(feature = "cuda", test)), expect(dead_code, reason = "made on a GPU"))]
     Counted(Tensor, Blocks, Vec<usize>),
+    /// The same counts on their way to the host.
+    Fetched(Arc<Fetch>, Blocks, Vec<usize>),
 }
 
 impl Densities {
@@ -34,16 +38,26 @@ impl Densities {
     pub fn with_full(mut self, heads: &[usize]) -> Self {
         match &mut self.0 {
             Kind::Known(densities) => fill(densities, heads),
-            Kind::Counted(_, _, full) => full.extend_from_slice(heads),
+            Kind::Counted(_, _, full) | Kind::Fetched(_, _, full) => full.extend_from_slice(heads),
         }
         self
+    }
+
+    /// The same with counts that are copied to the host from now on, beside the work: any thread may read them.
+    pub fn fetched(self) -> Result<Self> {
+        Ok(Self(match self.0 {
+            Kind::Counted(counts, blocks, full) => {
+                Kind::Fetched(Arc::new(Fetch::begin(&counts)?), blocks, full)
+            }
+            other => other,
+        }))
     }
 
     /// The densities where they are known without waiting.
     pub fn known_now(&self) -> Option<&[Density]> {
         match &self.0 {
             Kind::Known(densities) => Some(densities),
-            Kind::Counted(..) => None,
+            Kind::Counted(..) | Kind::Fetched(..) => None,
         }
     }
 
@@ -64,10 +78,10 @@ impl Densities {
             Kind::Known(densities) => Ok(densities.clone()),
             Kind::Counted(of, blocks, full) => {
                 let counts = counts.by_ref().take(of.dim(0)?);
-                let mut densities: Vec<Density> =
-                    counts.map(|counts| density(&counts, *blocks)).collect();
-                fill(&mut densities, full);
-                Ok(densities)
+                Ok(densities(counts, *blocks, full))
+            }
+            Kind::Fetched(fetch, blocks, full) => {
+                Ok(densities(fetch.finish()?.to_vec2()?, *blocks, full))
             }
         };
         all.iter().map(read).collect()
@@ -75,10 +89,22 @@ impl Densities {
 
     fn counts_of(&self) -> Option<&Tensor> {
         match &self.0 {
-            Kind::Known(_) => None,
+            Kind::Known(_) | Kind::Fetched(..) => None,
             Kind::Counted(counts, ..) => Some(counts),
         }
     }
+}
+
+/// The densities that all heads' counts say, these heads `full`.
+fn densities(
+    counts: impl IntoIterator<Item = Vec<i64>>,
+    blocks: Blocks,
+    full: &[usize],
+) -> Vec<Density> {
+    let mut densities: Vec<Density> =
+        counts.into_iter().map(|counts| density(&counts, blocks)).collect();
+    fill(&mut densities, full);
+    densities
 }
 
 /// The density that a head's two counts say.
@@ -122,5 +148,10 @@ mod tests {
         let all = all.unwrap();
         assert_eq!((all[0].clone(), all[1].clone()), (known.read().unwrap(), vec![full]));
         assert_eq!(all[2], all[0]);
+        let fetched = counted.clone().with_full(&[0]).fetched().unwrap();
+        assert!(fetched.known_now().is_none());
+        assert_eq!(fetched.read().unwrap(), [full]);
+        assert_eq!(counted.clone().fetched().unwrap().with_full(&[0]).read().unwrap(), [full]);
+        assert_eq!(counted.fetched().unwrap().read().unwrap(), known.read().unwrap());
     }
 }

@@ -32,6 +32,10 @@ mod cells;
 mod cost;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(all(test, not(feature = "cuda")))]
+#[path = "cuda/plan.rs"]
+#[expect(dead_code, reason = "tested without a GPU; only launches use the rest")]
+mod cuda_plan;
 mod mass;
 mod pooled;
 mod pooling;

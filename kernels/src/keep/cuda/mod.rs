@@ -91,7 +91,7 @@ pub(super) fn apply(
     let grid = (shape[0] * shape[1] * rows, 1);
     // SAFETY: reads a level of each block, and a score where some are asked for; writes a level of each; its shared memory
     // holds `size` keys where it sorts.
-    unsafe { launch.launch(cuda::config(grid, threads, shared_bytes)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, threads, shared_bytes)?) }.w()?;
     let all = (0..32).filter(|&level| map.uses(level)).chain([FULL]);
     LevelMap::among(to, blocks, all).map(Some)
 }

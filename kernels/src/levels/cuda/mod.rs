@@ -53,6 +53,6 @@ pub(super) fn counted(map: &LevelMap) -> Result<Option<Densities>> {
     launch.arg(&from).arg(&to).arg(&cut);
     let grid = (blocks.rows().div_ceil(ROWS), batch * heads);
     // SAFETY: reads a level of each block and adds to two numbers of each head.
-    unsafe { launch.launch(cuda::config(grid, 32 * ROWS, 0)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, 32 * ROWS, 0)?) }.w()?;
     Ok(Some(Densities::counts(counts, blocks)))
 }

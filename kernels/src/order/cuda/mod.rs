@@ -64,7 +64,7 @@ pub(super) fn permute(x: &Tensor, orders: &[Order]) -> Result<Option<Tensor>> {
     launch.arg(&pieces_of).arg(&each).arg(&strides[0]).arg(&strides[1]).arg(&strides[2]);
     let grid = (tokens.div_ceil(THREADS / pieces), batch * heads);
     // SAFETY: an order names each token once, so that it reads rows of x and writes all of the result.
-    unsafe { launch.launch(cuda::config(grid, THREADS, 0)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, THREADS, 0)?) }.w()?;
     Ok(Some(to))
 }
 

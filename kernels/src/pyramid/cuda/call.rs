@@ -5,9 +5,7 @@ use candle_core::{
     CudaDevice, CudaStorage, DType, Result, Storage, Tensor,
     cuda::{
         CudaDType, WrapErr,
-        cudarc::driver::{
-            CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
-        },
+        cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DeviceRepr, PushKernelArg},
     },
     op::BackpropOp,
 };
@@ -18,19 +16,10 @@ use super::{
 };
 use crate::{
     blocks::{Blocks, QUERY_BLOCK},
-    cuda::{self, Boxes, Image, Limits, TensorMap},
+    cuda::{self, Boxes, Image, Limits, Shape, TensorMap},
     levels::FULL,
     pyramid::Attended,
 };
-
-/// A kernel's grid and its threads a block.
-pub(super) fn config(grid: (u32, u32, u32), threads: u32, shared_bytes: usize) -> LaunchConfig {
-    LaunchConfig {
-        grid_dim: grid,
-        block_dim: (threads, 1, 1),
-        shared_mem_bytes: shared_bytes as u32,
-    }
-}
 
 /// Everything of a call but what its level map says.
 pub(super) struct Call<'a> {
@@ -148,7 +137,8 @@ impl Call<'_> {
         let shared_bytes = self.variant.shared_bytes();
         cuda::allow_shared(&function, shared_bytes)?;
         let grid = self.sizes.grid(self.variant.design, self.limits.multiprocessors);
-        let config = config((grid, 1, 1), self.variant.threads(), shared_bytes);
+        let shape = Shape { grid: [grid, 1, 1], threads: self.variant.threads(), shared_bytes };
+        let config = cuda::launch_config(&shape, self.variant.name)?;
         let mut launch = self.stream.launch_builder(&function);
         let (maps, operands);
         match self.variant.design {

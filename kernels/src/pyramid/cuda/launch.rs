@@ -13,12 +13,12 @@ use half::{bf16, f16};
 
 use super::{
     args::{BiasArgs, PoolArgs},
-    call::{Call, config},
+    call::Call,
     plan::{LEVELS, Sizes, Variant},
 };
 use crate::{
     blocks::Blocks,
-    cuda::{self, Image, Limits},
+    cuda::{self, Image, Limits, Shape},
     levels::{FULL, LevelMap},
     pyramid::{Attended, Bias, Options},
 };
@@ -201,19 +201,21 @@ fn sparse<T: CudaDType + DeviceRepr + 'static>(
     let function = |name: &str| cuda::function(device, Image::Pool, name);
     if !pooled.is_empty() {
         let function = function(&format!("pool_{kind}_d{}", variant.width))?;
-        let grid = (sizes.pool_grid(), sizes.heads as u32, 2);
+        let grid = [sizes.pool_grid(), sizes.heads as u64, 2];
+        let shape = Shape { grid, threads: variant.width as u32, shared_bytes: 0 };
+        let config = cuda::launch_config(&shape, "pool")?;
         let mut launch = stream.launch_builder(&function);
         launch.arg(&pool_args);
         // SAFETY: reads K and V of the sizes told, and writes the padded levels as they were allocated.
-        unsafe { launch.launch(config(grid, variant.width as u32, 0)) }.w()?;
+        unsafe { launch.launch(config) }.w()?;
     }
     {
         let function = function("pool_biases")?;
-        let grid = (sizes.biases(FULL).div_ceil(256) as u32, LEVELS as u32, 1);
+        let config = cuda::config((sizes.biases(FULL).div_ceil(256), LEVELS), 256, 0)?;
         let mut launch = stream.launch_builder(&function);
         launch.arg(&bias_args);
         // SAFETY: writes the biases of each level as they were allocated.
-        unsafe { launch.launch(config(grid, 256, 0)) }.w()?;
+        unsafe { launch.launch(config) }.w()?;
     }
 
     // Lists, and the rows in the order of their lengths.
@@ -231,18 +233,20 @@ fn sparse<T: CudaDType + DeviceRepr + 'static>(
     let (row_count, columns) = (rows as i32, blocks.columns() as i32);
     {
         let function = cuda::function(device, Image::Lists, "lists")?;
+        let config = cuda::config((rows.div_ceil(8), 1), 256, 0)?;
         let mut launch = stream.launch_builder(&function);
         launch.arg(&levels_at).arg(&at[0]).arg(&at[1]).arg(&at[4]).arg(&row_count).arg(&columns);
         // SAFETY: reads `rows` × `columns` levels and writes lists of those sizes.
-        unsafe { launch.launch(config((rows.div_ceil(8) as u32, 1, 1), 256, 0)) }.w()?;
+        unsafe { launch.launch(config) }.w()?;
     }
     {
         let function = cuda::function(device, Image::Lists, "longest_first")?;
         let of_head = blocks.rows() as i32;
+        let config = cuda::config((sizes.heads, 1), 256, 0)?;
         let mut launch = stream.launch_builder(&function);
         launch.arg(&at[4]).arg(&at[2]).arg(&of_head);
         // SAFETY: reads and writes a number for each row.
-        unsafe { launch.launch(config((sizes.heads as u32, 1, 1), 256, 0)) }.w()?;
+        unsafe { launch.launch(config) }.w()?;
     }
 
     let of_map = [at[0], at[1], at[2], levels_at];

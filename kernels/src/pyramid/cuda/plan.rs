@@ -136,10 +136,10 @@ impl Sizes {
     }
 
     /// Blocks of an attention kernel.
-    pub(super) fn grid(&self, design: Design, multiprocessors: usize) -> u32 {
+    pub(super) fn grid(&self, design: Design, multiprocessors: usize) -> u64 {
         match design {
-            Design::Hopper { .. } => self.rows().min(multiprocessors) as u32,
-            Design::Portable => self.rows() as u32,
+            Design::Hopper { .. } => self.rows().min(multiprocessors) as u64,
+            Design::Portable => self.rows() as u64,
         }
     }
 
@@ -159,8 +159,8 @@ impl Sizes {
     }
 
     /// Blocks of the pooling kernel along the keys: whole units of the deepest level too.
-    pub(super) fn pool_grid(&self) -> u32 {
-        self.blocks.columns().next_multiple_of(UNIT) as u32
+    pub(super) fn pool_grid(&self) -> u64 {
+        self.blocks.columns().next_multiple_of(UNIT) as u64
     }
 
     /// Bytes of a level's keys, and as many of its values.

@@ -16,7 +16,7 @@ use half::bf16;
 use super::{Sampling, sampled::positions};
 use crate::{
     blocks::{Blocks, KEY_BLOCK, QUERY_BLOCK},
-    cuda::{self, Image},
+    cuda::{self, Image, Shape},
 };
 
 pub(in crate::scores) mod plan;
@@ -152,7 +152,7 @@ fn write_means(device: &CudaDevice, x: &Tensor, run: usize, to: &Means) -> Resul
     launch.arg(&counts[0]).arg(&counts[1]).arg(&counts[2]).arg(&counts[3]);
     let grid = (tokens.div_ceil(run).div_ceil(of_block), batch * heads);
     // SAFETY: reads x, of the sizes told, and writes each mean.
-    unsafe { launch.launch(cuda::config(grid, THREADS, 0)) }.w().map(|_| ())
+    unsafe { launch.launch(cuda::config(grid, THREADS, 0)?) }.w().map(|_| ())
 }
 
 /// F32 means over runs `[B, H, ⌈S/run⌉, D]`; nothing where no kernel serves the call.
@@ -233,7 +233,7 @@ pub(super) fn sampled_max(
     let stream = device.cuda_stream();
     let mut launch = stream.launch_builder(&function);
     launch.arg(&from).arg(&to).arg(&counts[0]).arg(&counts[1]).arg(&scale);
-    let config = cuda::config((batch * heads * rows, 1), THREADS, sampling.queries * 4);
+    let config = cuda::config((batch * heads * rows, 1), THREADS, sampling.queries * 4)?;
     // SAFETY: reads the maxima of a row's sampled queries and writes a score for each of its columns; its shared memory
     // holds a number for each of those queries.
     unsafe { launch.launch(config) }.w()?;
@@ -259,7 +259,7 @@ fn sampled(
     launch.arg(&counts[0]).arg(&counts[1]).arg(&counts[2]).arg(&counts[3]);
     let grid = (rows.div_ceil(THREADS / (width / PIECE)), batch * heads);
     // SAFETY: positions lie within a block, so that it reads tokens of x; it writes each sampled row.
-    unsafe { launch.launch(cuda::config(grid, THREADS, 0)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, THREADS, 0)?) }.w()?;
     Ok(Some(factors))
 }
 
@@ -292,8 +292,8 @@ fn products(
     let stream = device.cuda_stream();
     let mut launch = stream.launch_builder(&function);
     launch.arg(&args);
-    let mut config = cuda::config((0, 0), THREADS, bytes);
-    config.grid_dim = grid;
+    let shape = Shape { grid, threads: THREADS as u32, shared_bytes: bytes };
+    let config = cuda::launch_config(&shape, name)?;
     // SAFETY: reads the factors of the rows told, and writes each element of `out` once.
     unsafe { launch.launch(config) }.w().map(|_| ())
 }
@@ -324,6 +324,6 @@ fn alike(x: &Tensor, block: usize, name: &str, shape: &[usize]) -> Result<Option
     launch.arg(&from).arg(&written).arg(&counts[0]).arg(&counts[1]).arg(&counts[2]);
     let grid = (tokens.div_ceil(block), batch * heads);
     // SAFETY: reads x, of the sizes told, and writes the numbers of each block.
-    unsafe { launch.launch(cuda::config(grid, THREADS, 0)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, THREADS, 0)?) }.w()?;
     Ok(Some(to))
 }

@@ -24,11 +24,11 @@ pub(in crate::scores) fn shared_bytes(width: usize, parts: usize) -> usize {
 pub(in crate::scores) fn grid(
     (rows, keys, heads): (usize, usize, usize),
     multiprocessors: usize,
-) -> ((u32, u32, u32), usize) {
+) -> ([u64; 3], usize) {
     let (down, tiles) = (rows.div_ceil(TILE), keys.div_ceil(TILE));
     let wanted = (BLOCKS * multiprocessors).div_ceil((down * heads).max(1));
     let each = tiles.div_ceil(wanted.clamp(1, tiles.max(1))).max(1);
-    ((down as u32, heads as u32, tiles.div_ceil(each).max(1) as u32), each)
+    ([down, heads, tiles.div_ceil(each).max(1)].map(|blocks| blocks as u64), each)
 }
 
 #[cfg(test)]
@@ -39,12 +39,12 @@ mod tests {
     fn every_tile_has_its_block() {
         for (rows, keys, heads) in [(1, 1, 1), (2048, 2048, 12), (8192, 8192, 12), (128, 70_000, 1)]
         {
-            let ((down, across, deep), each) = grid((rows, keys, heads), 132);
+            let ([down, across, deep], each) = grid((rows, keys, heads), 132);
             assert_eq!((down as usize, across as usize), (rows.div_ceil(128), heads));
             let tiles = keys.div_ceil(128);
             assert!(deep as usize * each >= tiles && (deep as usize - 1) * each < tiles);
         }
-        assert_eq!(grid((8192, 8192, 12), 132), ((64, 12, 2), 32));
+        assert_eq!(grid((8192, 8192, 12), 132), ([64, 12, 2], 32));
     }
 
     #[test]

@@ -103,6 +103,9 @@ fn cuts_without_a_kernel_are_scored_on_the_gpu_too() {
     check([&q, &k], 1e-4, |q, _| self_similarity(q, 32));
 }
 
+type Estimate<'a> = Box<dyn Fn() -> Tensor + 'a>;
+type Part<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
 /// Median milliseconds of what makes a map at the shape of Wan-1.3B: `-- --ignored speed --nocapture`.
 #[test]
 #[ignore = "needs a GPU and takes its time"]
@@ -137,7 +140,6 @@ fn speed_of_maps() {
     let quotas = [(1, 0.07), (2, 0.14), (3, 0.22), (4, 0.42)];
     let shares = [(1, 0.4), (2, 0.5), (3, 0.6), (4, 0.8)];
     let sampling = Sampling::quarter(blocks, 7);
-    type Estimate<'a> = Box<dyn Fn() -> Tensor + 'a>;
     let all: [(&str, Estimate<'_>); 3] = [
         ("mean_pool", Box::new(|| mean_pool(&q, &k, blocks, scale).unwrap())),
         ("sub_block", Box::new(|| sub_block(&q, &k, blocks, scale, 16).unwrap())),
@@ -156,13 +158,16 @@ fn speed_of_maps() {
     let turned = Order::new((0..32_760).map(|place| (place + 7) % 32_760).collect()).unwrap();
     let losses = || pooling_loss([&q, &k, &k], blocks, scale, 8, 1).unwrap().loss;
     let loss = losses();
-    let parts: [(&str, Box<dyn Fn() + '_>); 7] = [
+    let parts: [Part<'_>; 7] = [
         ("quotas", Box::new(|| drop(select::quotas(&scores, blocks, &quotas).unwrap()))),
         ("thresholds", Box::new(|| drop(select::cumulative(&prob, blocks, &shares, 0).unwrap()))),
         ("keeps, floor, densities", Box::new(|| finish(&map))),
         ("pooling losses", Box::new(|| drop(losses()))),
         ("ladder", Box::new(|| drop(Ladder::new(&loss, blocks).unwrap().map(0.25).unwrap()))),
-        ("tokens in their order", Box::new(|| drop(permute(&q, &[turned.clone()]).unwrap()))),
+        (
+            "tokens in their order",
+            Box::new(|| drop(permute(&q, std::slice::from_ref(&turned)).unwrap())),
+        ),
         ("likeness", Box::new(|| drop(self_similarity(&k, 64).unwrap()))),
     ];
     for (name, part) in &parts {

@@ -167,7 +167,7 @@ fn ranked(
     let grid = (batch * heads * rows, 1);
     let threads = (size / 2).clamp(32, 256);
     // SAFETY: reads the scores and writes a level for each; its shared memory holds `size` keys.
-    unsafe { launch.launch(cuda::config(grid, threads, size * 8)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, threads, size * 8)?) }.w()?;
     map(levels, blocks, ends).map(Some)
 }
 
@@ -193,7 +193,7 @@ pub(super) fn above(
     let mut launch = stream.launch_builder(&function);
     launch.arg(&at[0]).arg(&at[1]).arg(&at[2]).arg(&to).arg(&args).arg(&columns);
     // SAFETY: reads the scores and two numbers a row, writes a level for each score.
-    unsafe { launch.launch(cuda::config((batch * heads * rows, 1), 128, 0)) }.w()?;
+    unsafe { launch.launch(cuda::config((batch * heads * rows, 1), 128, 0)?) }.w()?;
     map(levels, blocks, ends).map(Some)
 }
 

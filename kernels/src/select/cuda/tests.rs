@@ -86,7 +86,7 @@ fn a_row_of_nan_is_seen_in_full() {
     let scores = Tensor::from_vec(values, (1, 1, 2, 10), &gpu()).unwrap();
     let rows = |map: LevelMap| {
         let levels = map.to_vec().unwrap();
-        let full = |row: &[u8]| row.iter().filter(|level| **level == 1).count();
+        let full = |row: &[u8]| row.iter().map(|level| usize::from(*level == 1)).sum::<usize>();
         levels.chunks(10).map(full).collect::<Vec<_>>()
     };
     assert_eq!(rows(select::top_k_rows(&scores, blocks, &[3]).unwrap()), [3, 10]);

@@ -5,14 +5,14 @@ use candle_core::{
     CudaDevice, DType, Result, Tensor,
     cuda::{
         WrapErr,
-        cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg},
+        cudarc::driver::{DeviceRepr, PushKernelArg},
     },
 };
 
 use super::PoolingLoss;
 use crate::{
     blocks::{Blocks, KEY_BLOCK, QUERY_BLOCK},
-    cuda::{self, Image},
+    cuda::{self, Image, Shape},
     scores::cuda::{Factors, Operand, address, plan, readable},
 };
 
@@ -90,7 +90,7 @@ pub(super) fn pooling_loss(
     let spreads = spreads(device, &v, blocks)?;
 
     let (grid, tiles) = plan::grid((a.rows, b.rows, heads_of), limits.multiprocessors);
-    let partial = cuda::room::<f32>(device, &[grid.2 as usize, heads_of, a.rows, 2])?;
+    let partial = cuda::room::<f32>(device, &[grid[2] as usize, heads_of, a.rows, 2])?;
     let shape = [batch, heads, rows, columns, LEVELS + 1];
     let loss = cuda::room::<f32>(device, &shape)?;
     let mass = cuda::room::<f32>(device, &shape[..4])?;
@@ -105,7 +105,7 @@ pub(super) fn pooling_loss(
         columns: columns as i32,
         keys: blocks.keys as i32,
         tiles: tiles as i32,
-        parts: grid.2 as i32,
+        parts: grid[2] as i32,
         scale: scale * std::f32::consts::LOG2_E,
     };
     for (spread, at) in spreads.iter().zip(&mut args.spreads) {
@@ -117,11 +117,8 @@ pub(super) fn pooling_loss(
         cuda::allow_shared(&function, bytes)?;
         let mut launch = stream.launch_builder(&function);
         launch.arg(&args);
-        let config = LaunchConfig {
-            grid_dim: grid,
-            block_dim: (plan::THREADS as u32, 1, 1),
-            shared_mem_bytes: bytes as u32,
-        };
+        let shape = Shape { grid, threads: plan::THREADS as u32, shared_bytes: bytes };
+        let config = cuda::launch_config(&shape, walk)?;
         // SAFETY: reads the factors and spreads of the sizes told; writes the parts of each query's denominator, then the
         // losses and the mass of each pair of blocks.
         unsafe { launch.launch(config) }.w()?;
@@ -146,7 +143,7 @@ fn drawn(
     let mut launch = stream.launch_builder(&function);
     launch.arg(&to).arg(&counts[0]).arg(&counts[1]).arg(&counts[2]).arg(&counts[3]).arg(&seed);
     // SAFETY: writes `QUERIES` places for each row.
-    unsafe { launch.launch(cuda::config((rows.div_ceil(32), heads), 32, 0)) }.w()?;
+    unsafe { launch.launch(cuda::config((rows.div_ceil(32), heads), 32, 0)?) }.w()?;
     Ok(places)
 }
 
@@ -170,6 +167,6 @@ fn spreads(device: &CudaDevice, v: &Tensor, blocks: Blocks) -> Result<Vec<Tensor
     launch.arg(&from).arg(&args).arg(&keys).arg(&width_of);
     let grid = (blocks.columns(), batch * heads);
     // SAFETY: reads v and writes each group of each level; its shared memory holds a block's values.
-    unsafe { launch.launch(cuda::config(grid, plan::THREADS, bytes)) }.w()?;
+    unsafe { launch.launch(cuda::config(grid, plan::THREADS, bytes)?) }.w()?;
     Ok(all)
 }

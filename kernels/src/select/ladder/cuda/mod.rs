@@ -81,7 +81,7 @@ impl Gains {
         let mut launch = stream.launch_builder(&function);
         launch.arg(&from).arg(&to).arg(&cut);
         // SAFETY: reads the losses of each block and writes a gain for each of its steps.
-        unsafe { launch.launch(cuda::config((cells.div_ceil(THREADS), 1), THREADS, 0)) }.w()?;
+        unsafe { launch.launch(cuda::config((cells.div_ceil(THREADS), 1), THREADS, 0)?) }.w()?;
         Ok(Some(Self { of_steps: gains, loss, cut, heads }))
     }
 
@@ -122,7 +122,7 @@ impl Gains {
         launch.arg(&at[0]).arg(&at[1]).arg(&at[2]).arg(&self.cut);
         let grid = ((self.cut.cells as usize).div_ceil(THREADS), 1);
         // SAFETY: reads the gains and the key that was found, writes a level for each block.
-        unsafe { launch.launch(cuda::config(grid, THREADS, 0)) }.w()?;
+        unsafe { launch.launch(cuda::config(grid, THREADS, 0)?) }.w()?;
         LevelMap::among(levels, blocks, FULL..=deepest)
     }
 
@@ -141,12 +141,12 @@ impl Gains {
         launch.arg(&at[0]).arg(&at[1]).arg(&at[2]).arg(&self.cut).arg(&shift).arg(&bits);
         let blocks = (self.cut.cells as usize).div_ceil(THREADS).min(1024);
         // SAFETY: reads the gains and the state, adds to the sums of `DIGITS` digits.
-        unsafe { launch.launch(cuda::config((blocks, 1), THREADS, 0)) }.w()?;
+        unsafe { launch.launch(cuda::config((blocks, 1), THREADS, 0)?) }.w()?;
         let function = cuda::function(device, Image::Ladder, "ladder_digit")?;
         let mut launch = stream.launch_builder(&function);
         launch.arg(&at[2]).arg(&at[1]).arg(&bits);
         // SAFETY: reads and clears those sums, writes the state.
-        unsafe { launch.launch(cuda::config((1, 1), DIGITS / 2, 0)) }.w().map(|_| ())
+        unsafe { launch.launch(cuda::config((1, 1), DIGITS / 2, 0)?) }.w().map(|_| ())
     }
 
     /// The sum of the losses of a map; waits.
