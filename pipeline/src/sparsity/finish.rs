@@ -17,8 +17,11 @@ use super::options::Keep;
 use super::policy::{Knob, Prepared};
 use crate::Result;
 
-/// Selections that are tried to meet a density.
-const TRIES: usize = 12;
+/// Selections that are tried to meet a density: guesses from those before (the Illinois rule), as each has to be read from a GPU,
+/// and then halvings, which come as near as there is whatever steps the density makes.
+const GUESSES: usize = 6;
+const HALVINGS: usize = 12;
+const TRIES: usize = GUESSES + HALVINGS;
 /// A density is met within this share of it.
 const CLOSE: f64 = 0.01;
 
@@ -141,15 +144,19 @@ pub fn choose(
             .collect();
         Ok(counted.iter().sum::<f64>() / counted.len().max(1) as f64)
     };
-    let (mut low, mut high) = (0.0, 1.0);
+    // What the ends give is not tried before it is needed: nothing and everything.
+    let mut low = Tried { keep: 0.0, missed: -wanted };
+    let mut high = Tried { keep: 1.0, missed: 1.0 - wanted };
+    let mut was_below = None;
     let mut best: Option<(f64, LevelMap)> = None;
     for attempt in 0..=TRIES {
-        let keep = match (attempt, low > 0.0, high < 1.0) {
+        let keep = match (attempt, low.keep > 0.0, high.keep < 1.0) {
             (TRIES, true, true) => break,
             // Halving never reaches the ends, and an end may be the nearest there is.
-            (TRIES, false, _) => low,
-            (TRIES, _, false) => high,
-            _ => f64::midpoint(low, high),
+            (TRIES, false, _) => low.keep,
+            (TRIES, _, false) => high.keep,
+            (..GUESSES, ..) => low.towards(high),
+            _ => f64::midpoint(low.keep, high.keep),
         };
         let tried = map(Knob::Keep(keep))?;
         let got = density(&tried)?;
@@ -160,15 +167,33 @@ pub fn choose(
         if missed <= CLOSE * wanted {
             break;
         }
-        if got < wanted {
-            low = keep;
-        } else {
-            high = keep;
+        let is_below = got < wanted;
+        let (end, other) = if is_below { (&mut low, &mut high) } else { (&mut high, &mut low) };
+        *end = Tried { keep, missed: got - wanted };
+        if was_below.replace(is_below) == Some(is_below) {
+            other.missed /= 2.0; // or that end would stay, and the other creep
         }
     }
     match best {
         Some((_, map)) => Ok(map),
         None => map(Knob::Preset),
+    }
+}
+
+/// A knob, and how far its density was from the one that is wanted.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    keep: f64,
+    missed: f64,
+}
+
+impl Tried {
+    /// The knob between this and a higher one where a straight line meets the density; not at their very ends, so that what lies
+    /// between always shrinks.
+    fn towards(self, high: Self) -> f64 {
+        let share = -self.missed / (high.missed - self.missed);
+        let share = if share.is_finite() { share.clamp(0.02, 0.98) } else { 0.5 };
+        self.keep + share * (high.keep - self.keep)
     }
 }
 
@@ -275,6 +300,32 @@ mod tests {
         for (wanted, full) in [(0.5, 4.0), (0.55, 4.0), (0.62, 5.0), (0.02, 0.0), (1.0, 8.0)] {
             let got = got(Some(wanted));
             assert!((got - of(full)).abs() < 1e-12, "{got} for {wanted}");
+        }
+    }
+
+    /// Density = keep², plus the floor: what is read is not the knob, and halving alone would take seven tries.
+    #[test]
+    fn a_density_is_met_in_few_tries() {
+        let rules = rules("1", 7, Keep::default(), 0, Arrangement::RASTER);
+        let blocks = Blocks::new(2048 * 128, 64, 128, 64).unwrap();
+        let rules = Rules { blocks, ..rules };
+        for wanted in [0.9, 0.5, 0.33, 0.15, 0.1] {
+            let tries = std::cell::Cell::new(0);
+            let prepared = Prepared {
+                scores: None,
+                lse: None,
+                key_order: None,
+                select: Box::new(|knob| {
+                    tries.set(tries.get() + 1);
+                    let Knob::Keep(keep) = knob else { unreachable!() };
+                    let full = |row: i32| u8::from(f64::from(row) < 2048.0 * keep * keep);
+                    Ok(LevelMap::from_vec((0..2048).map(full).collect(), (1, 1), blocks)?)
+                }),
+            };
+            let map = choose(&prepared, Some(wanted), &rules, &[]).unwrap();
+            let got = map.density().unwrap().exact;
+            assert!((got - wanted).abs() <= CLOSE * wanted, "{got} for {wanted}");
+            assert!(tries.get() <= 5, "{} tries for {wanted}", tries.get());
         }
     }
 
