@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use crossbeam_channel::{Sender, bounded};
+use tessera_kernels::gpu::Fetch;
 
 use crate::events::{EventKind, FileRole, WrittenFile};
 use crate::recording::{Cost, Meta, Outcome, Writer};
@@ -142,7 +143,7 @@ impl Recorder {
             return;
         }
         let begun = Instant::now();
-        match latents.to_device(&Device::Cpu) {
+        match Fetch::begin(latents) {
             Ok(latents) => self.link.send(Message::Latents { step, latents }),
             Err(error) => self.link.fail(&error.into()),
         }

@@ -20,8 +20,8 @@ pub(super) fn values(x: &Tensor) -> Result<Vec<f32>> {
 }
 
 /// The mean softmax mass of every pair of blocks of a head, over all keys, whatever the call itself saw: `rows · columns`
-/// values in the call's order.
-pub(super) fn attention(report: &CallReport<'_>, head: usize, blocks: Blocks) -> Result<Vec<f32>> {
+/// values in the call's order, where the call's operands are.
+pub(super) fn attention(report: &CallReport<'_>, head: usize, blocks: Blocks) -> Result<Tensor> {
     // A sparse call's denominators are over what it saw.
     let is_dense = report.mode == Mode::Dense;
     let lse = is_dense.then(|| one_head(report.lse, head)).transpose()?;
@@ -30,13 +30,13 @@ pub(super) fn attention(report: &CallReport<'_>, head: usize, blocks: Blocks) ->
     if let Some(order) = sorted.and_then(|orders| orders.get(head)) {
         k = permute(&k, std::slice::from_ref(order))?; // the map's columns count the keys so
     }
-    values(&block_mass(&q, &k, blocks, report.scale, lse.as_ref())?.mass)
+    Ok(block_mass(&q, &k, blocks, report.scale, lse.as_ref())?.mass)
 }
 
 /// What the levels of a head were chosen by, where the call estimated any.
-pub(super) fn scores(report: &CallReport<'_>, head: usize) -> Result<Option<Vec<f32>>> {
+pub(super) fn scores(report: &CallReport<'_>, head: usize) -> Result<Option<Tensor>> {
     let scores = report.sparse.as_ref().and_then(|sparse| sparse.scores);
-    scores.map(|scores| values(&one_head(scores, head)?)).transpose()
+    scores.map(|scores| one_head(scores, head)).transpose()
 }
 
 /// The softmax mass that query `token` gives to every token in a head: softmax(scale·k·q), both counted in the model's own

@@ -1,12 +1,13 @@
-//! The thread that writes a recording, so that attention does not wait for compression and disks.
+//! The thread that writes a recording, so that attention does not wait for compression and disks, nor for copies from a GPU.
 //!
 //! What came in is committed as soon as nothing more waits: a reader, or whoever looks after a crash, is at most one call
 //! behind.
 
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
 use crossbeam_channel::{Receiver, TryRecvError};
+use tessera_kernels::gpu::Fetch;
+use tessera_kernels::levels::Densities;
 use tessera_kernels::order::{self, AxisOrder, Order, Volume};
 
 use super::probe::values;
@@ -18,19 +19,35 @@ use crate::recording::{Call, Cost, Kind, Meta, Outcome, Place, Writer};
 pub(super) enum Message {
     /// Something that happened.
     Event { at_ms: u64, event: Box<EventKind> },
-    /// How a call was answered.
-    Call(Box<Call>),
-    /// A new map: levels `[B, H, rows, columns]` U8 on the CPU, those of `pinned` heads to be kept in full; where the method
+    /// How a call was answered, and its densities, which it does not hold yet.
+    Call(Box<Call>, Densities),
+    /// A new map: levels `[B, H, rows, columns]` U8, those of `pinned` heads to be kept in full; where the method
     /// sorted keys, the token of the model's sequence at each key of these heads.
-    Map { id: u32, levels: Tensor, pinned: Vec<usize>, keys: Option<Vec<(usize, Order)>> },
+    Map { id: u32, levels: Fetch, pinned: Vec<usize>, keys: Option<Vec<(usize, Order)>> },
     /// A new token order.
     Order { id: u32, order: Order },
     /// Attention, scores or a row.
-    Capture { kind: Kind, place: Place, head: usize, token: Option<usize>, values: Vec<f32> },
+    Capture { kind: Kind, place: Place, head: usize, token: Option<usize>, values: Values },
     /// The clip before a step.
-    Latents { step: usize, latents: Tensor },
+    Latents { step: usize, latents: Fetch },
     /// The end, with the last event.
     Finish { at_ms: u64, last: Box<EventKind>, outcome: Outcome, cost: Cost },
+}
+
+/// Numbers in row-major order.
+pub(super) enum Values {
+    Here(Vec<f32>),
+    /// On their way from where they were computed.
+    Coming(Fetch),
+}
+
+impl Values {
+    fn read(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Here(numbers) => Ok(numbers),
+            Self::Coming(fetch) => values(&fetch.finish()?),
+        }
+    }
 }
 
 /// Writes until the end, and answers with the file's size; `None` when the sender went away before it.
@@ -56,9 +73,12 @@ pub(super) fn work(
         let begun = Instant::now();
         match message {
             Message::Event { at_ms, event } => writer.event(at_ms, &event)?,
-            Message::Call(call) => writer.call(&call)?,
+            Message::Call(mut call, densities) => {
+                call.densities = densities.read()?;
+                writer.call(&call)?;
+            }
             Message::Map { id, levels, pinned, keys } => {
-                let levels = levels.flatten_all()?.to_vec1::<u8>()?;
+                let levels = levels.finish()?.flatten_all()?.to_vec1::<u8>()?;
                 writer.map(id, &levels, meta, &pinned, keys.as_deref())?;
             }
             Message::Order { id, order } => {
@@ -67,10 +87,10 @@ pub(super) fn work(
                 writer.order(id, name.map(|(name, _)| name.as_str()), order.tokens())?;
             }
             Message::Capture { kind, place, head, token, values } => {
-                writer.capture(kind, place, head, token, &values)?;
+                writer.capture(kind, place, head, token, &values.read()?)?;
             }
             Message::Latents { step, latents } => {
-                writer.latents(step, meta.capture.latents, &values(&latents)?)?;
+                writer.latents(step, meta.capture.latents, &values(&latents.finish()?)?)?;
             }
             Message::Finish { at_ms, last, outcome, cost } => {
                 writer.event(at_ms, &last)?;

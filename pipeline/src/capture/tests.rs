@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use tessera_kernels::attention::attention_with_lse;
 use tessera_kernels::levels::{FULL, LevelMap};
 use tessera_kernels::order::{Order, permute};

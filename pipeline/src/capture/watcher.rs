@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Device;
+use tessera_kernels::gpu::Fetch;
+use tessera_kernels::levels::Densities;
 use tessera_kernels::order::Order;
 use tessera_models::attention::Site;
 
-use super::scribe::Message;
+use super::scribe::{Message, Values};
 use super::{Link, probe};
 use crate::Result;
 use crate::recording::{Call, Kind, Meta, Place};
@@ -68,21 +69,22 @@ impl Capture {
         let orders = report.orders.iter().map(|order| self.order(order)).collect();
         let sparse = report.sparse.as_ref();
         let densities = match sparse {
-            Some(sparse) => sparse.densities.read()?,
-            None => Vec::new(),
+            Some(sparse) => sparse.densities.clone().fetched()?,
+            None => Densities::known(Vec::new()),
         };
-        self.link.send(Message::Call(Box::new(Call {
+        let call = Call {
             place,
             mode: report.mode,
             estimate_ms: report.estimate.as_secs_f64() * 1e3,
             attention_ms: report.attention.as_secs_f64() * 1e3,
-            densities,
+            densities: Vec::new(),
             retained: sparse.and_then(|sparse| sparse.retained).map(<[f64]>::to_vec),
             estimated_at: sparse.map(|sparse| sparse.estimated_at),
             map,
             orders,
             fallback: report.fallback.map(ToOwned::to_owned),
-        })));
+        };
+        self.link.send(Message::Call(Box::new(call), densities));
         self.pinned(report, place)
     }
 
@@ -100,7 +102,7 @@ impl Capture {
         let id = self.next_map;
         self.next_map += 1;
         self.maps.insert(site, (sparse.estimated_at, id));
-        let levels = sparse.map.levels().to_device(&Device::Cpu)?;
+        let levels = Fetch::begin(sparse.map.levels())?;
         let pinned: Vec<usize> = self.meta.capture.pinned(site.layer).collect();
         let keys = match sparse.key_order {
             Some(sorted) => Some(keys(report, sorted, &pinned)?),
@@ -132,18 +134,18 @@ impl Capture {
             };
             if options.attention {
                 let mass = probe::attention(report, head, self.meta.blocks())?;
-                send(Kind::Attention, None, mass);
+                send(Kind::Attention, None, Values::Coming(Fetch::begin(&mass)?));
             }
             if options.scores
                 && let Some(scores) = probe::scores(report, head)?
             {
-                send(Kind::Scores, None, scores);
+                send(Kind::Scores, None, Values::Coming(Fetch::begin(&scores)?));
             }
             for [frame, row, column] in &options.rows {
                 let grid = self.meta.grid;
                 let token = self.meta.text_tokens + (frame * grid.rows + row) * grid.cols + column;
                 if let Some(shares) = probe::row(report, head, token)? {
-                    send(Kind::Row, Some(token), shares);
+                    send(Kind::Row, Some(token), Values::Here(shares));
                 }
             }
         }
