@@ -112,7 +112,8 @@ impl Block {
         Ok((keys, values))
     }
 
-    /// The block: x `[B, S, d]` F32 → the same. `six` is `[6, d]` F32, `text` the prompt's keys and values.
+    /// The block: x `[B, S, d]` F32 → the same. `six` is `[6, d]` F32, `text` the prompt's keys and values. `halfway` is called
+    /// behind self-attention, about half of the block's work; its error ends the call.
     pub(super) fn forward(
         &self,
         x: Tensor,
@@ -120,11 +121,13 @@ impl Block {
         text: (&Tensor, &Tensor),
         fixed: &Fixed<'_>,
         (site, attention): (Site, &mut dyn SelfAttention),
+        halfway: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Tensor> {
         let [shift_a, scale_a, gate_a, shift_f, scale_f, gate_f] = vectors(six)?;
         let y =
             self.self_attention(&x, (&scale_a, &shift_a), fixed.rope, (site, &mut *attention))?;
         let x = gated_add(x, &y, Some(&gate_a))?;
+        halfway()?;
         let y = self.cross_attention(&x, text, fixed.key_bias, (site, attention))?;
         let x = gated_add(x, &y, None)?;
         let rows =

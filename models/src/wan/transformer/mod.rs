@@ -41,8 +41,9 @@ pub use tensors::transformer_tensors;
 pub use text::TextContext;
 pub use time::StepModulation;
 
-/// Blocks that may wait on a GPU while more are asked for: its queue is never empty, and a cancel within two blocks.
-const BLOCKS_AHEAD: usize = 1;
+/// Halves of blocks that may wait on a GPU while one more is asked for: its queue is never empty, and a cancel is done when the
+/// half that runs and the one behind it are: within one block.
+const HALVES_AHEAD: usize = 1;
 
 /// A transformer with its weights packed for one compute dtype on one device.
 #[derive(Debug)]
@@ -147,7 +148,8 @@ impl WanTransformer {
 
     /// The velocity `[B, C, T, H, W]` F32 at `latents` (the same shape, F32), for one prompt.
     ///
-    /// `watch` ticks before the first block and after each; `Break` ends the call with [`Error::Cancelled`].
+    /// `watch` ticks before the first block and after each, on a GPU also halfway through each (with the blocks that are done, so
+    /// that a cancel is heard within half a block); `Break` ends the call with [`Error::Cancelled`].
     pub fn forward(
         &self,
         latents: &Tensor,
@@ -177,7 +179,7 @@ impl WanTransformer {
         let grid = patch::grid(latents, self.config.in_channels, patch)?;
         let Places { order, rope } = self.places(grid, attention.token_order()?)?;
         let fixed = Fixed { rope: &rope, key_bias: text.key_bias.as_ref() };
-        let mut pace = Pace::new(BLOCKS_AHEAD);
+        let mut pace = Pace::new(HALVES_AHEAD);
         trace("temb", &step.temb);
         trace("six", &step.six);
         let tokens = patch::patchify(&latents.to_dtype(DType::F32)?, grid, patch)?;
@@ -195,7 +197,15 @@ impl WanTransformer {
             let (keys, values) = (each(keys, batch)?, each(values, batch)?);
             let site = Site { layer, branch, expert: self.expert };
             let six = step.blocks.get(layer)?;
-            x = block.forward(x, &six, (&keys, &values), &fixed, (site, &mut *attention))?;
+            let mut halfway = || {
+                if self.device.is_cuda() {
+                    pace.mark(&self.device)?;
+                    tick(watch, layer, self.blocks.len())?;
+                }
+                Ok(())
+            };
+            let prompt = (&keys, &values);
+            x = block.forward(x, &six, prompt, &fixed, (site, &mut *attention), &mut halfway)?;
             trace(&format!("block.{layer}"), &x);
             pace.mark(&self.device)?;
             tick(watch, layer + 1, self.blocks.len())?;
