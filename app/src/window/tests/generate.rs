@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use eframe::egui::{Key, Modifiers, Vec2};
+use eframe::egui::{Key, MissingGlyphPolicy, Modifiers, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use tessera_pipeline::error::FailureKind;
@@ -314,6 +314,8 @@ fn absurd_prompts_are_taken_as_they_are() {
 #[test]
 fn signs_that_no_font_has_are_told() {
     let mut desk = desk();
+    // As the program has it; a harness would panic instead.
+    desk.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
     assert!(!sees(&desk, "Signs that no font"));
     for (prompt, is_told) in [("一个红色的球 🎈", true), ("der grüne Würfel, ‘sehr’ groß", false)]
     {
