@@ -69,7 +69,8 @@ fn doing(store: &Store) -> String {
         let _ = write!(text, ", {} left", duration(left)); // writing to a String cannot fail
     }
     if waiting > 0 {
-        let _ = write!(text, ", {waiting} more wait");
+        let verb = if waiting == 1 { "waits" } else { "wait" };
+        let _ = write!(text, ", {waiting} more {verb}");
     }
     text
 }
