@@ -195,10 +195,28 @@ impl Desk {
         engine.as_ref().map(|engine| engine.commands.try_iter().collect()).unwrap_or_default()
     }
 
+    /// The next that it sends: a clip with a name goes by a worker first, which looks for a free one.
+    pub(super) fn next_sent(&mut self) -> Vec<Command> {
+        let start = Instant::now();
+        loop {
+            let sent = self.sent();
+            if !sent.is_empty() {
+                return sent;
+            }
+            assert!(start.elapsed() < PATIENCE, "nothing was sent to the engine");
+            std::thread::sleep(Duration::from_millis(10));
+            self.harness.step();
+        }
+    }
+
     /// The engine says something, and the window hears it.
     pub(super) fn tell(&mut self, job: u64, kind: EventKind) {
         if let Some(engine) = self.engine.borrow().as_ref() {
             engine.events.send(Event { job: JobId(job), kind }).expect("the window listens");
+            let start = Instant::now();
+            while !engine.events.is_empty() && start.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         std::thread::sleep(Duration::from_millis(30)); // through the thread that wakes the window
         self.harness.run_steps(2);
